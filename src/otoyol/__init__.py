@@ -1,0 +1,74 @@
+"""Otoyol: a workbench for residual backbones.
+
+Describe a backbone once (:func:`parse`, :class:`Spec`); everything else interprets the description::
+
+    spec = otoyol.parse("resnet50@block=bottleneck-v2,attention=se")
+    otoyol.lower(spec)              # every operator, every tap
+    otoyol.cost.count(spec)         # exact cost
+    otoyol.nn.build(spec)           # the torch module
+
+Importing this package imports nothing heavy: each name below is loaded when first used, torch only by ``nn`` and
+what stands on it.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "OtoyolError": "otoyol.errors",
+    "Spec": "otoyol.spec",
+    "SpecError": "otoyol.errors",
+    "WeightsError": "otoyol.errors",
+    "edit": "otoyol.spec",
+    "family": "otoyol.spec",
+    "load": "otoyol.spec",
+    "lower": "otoyol.ops",
+    "parse": "otoyol.spec",
+    "save": "otoyol.spec",
+    "to_text": "otoyol.spec",
+}
+
+__all__ = [
+    "OtoyolError",
+    "Spec",
+    "SpecError",
+    "WeightsError",
+    "audit",
+    "cost",
+    "draw",
+    "edit",
+    "explain",
+    "family",
+    "load",
+    "lower",
+    "nn",
+    "ops",
+    "parse",
+    "report",
+    "save",
+    "spec",
+    "to_text",
+    "weights",
+]
+
+if TYPE_CHECKING:
+    from otoyol import audit, cost, draw, explain, nn, ops, report, spec, weights
+    from otoyol.errors import OtoyolError, SpecError, WeightsError
+    from otoyol.ops import lower
+    from otoyol.spec import Spec, edit, family, load, parse, save, to_text
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(importlib.import_module(_HOME[name]), name)
+    if name in __all__:
+        return importlib.import_module(f"otoyol.{name}")
+    raise AttributeError(f"module 'otoyol' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

@@ -1,0 +1,5 @@
+"""python -m otoyol"""
+
+from otoyol.cli.main import main
+
+main()

@@ -1,0 +1,38 @@
+"""Every error that Otoyol raises on purpose.
+
+OtoyolError
+├── SpecError          a description is malformed or impossible (field, what was given, what is allowed)
+├── WeightsError       a checkpoint does not fit a design (key, shapes, meaning)
+└── MissingExtraError an optional dependency is needed and absent
+
+The command line prints the message and leaves with status 2; a traceback is always a bug.
+"""
+
+
+class OtoyolError(Exception):
+    """Base of all deliberate errors."""
+
+
+class SpecError(OtoyolError):
+    """A description is malformed or impossible.
+
+    Attributes: ``field`` (dotted path), ``given`` (what was there), ``allowed`` (a phrase).
+    """
+
+    def __init__(self, field: str, given: object, allowed: str) -> None:
+        self.field, self.given, self.allowed = field, given, allowed
+        shown = given if isinstance(given, str) else repr(given)
+        if len(shown) > 80:
+            shown = shown[:77] + "..."
+        super().__init__(f"{field}: got {shown}; allowed: {allowed}")
+
+
+class WeightsError(OtoyolError):
+    """A checkpoint does not fit a design; the message names keys, shapes and differences in meaning."""
+
+
+class MissingExtraError(OtoyolError):
+    """An optional dependency is absent; the message says what to install."""
+
+    def __init__(self, module: str, extra: str) -> None:
+        super().__init__(f"{module} is not installed; install it with: pip install 'otoyol[{extra}]'")

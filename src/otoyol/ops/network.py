@@ -1,0 +1,160 @@
+"""lower(spec): the whole network as a flat list of facts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from otoyol.ops.block import Place, Sizes, Tape, Tensor, lower_block, strided
+from otoyol.ops.op import INPUT, Op, Ops, Tap
+from otoyol.ops.receptive import View, through
+from otoyol.spec.model import Spec
+from otoyol.spec.plan import StagePlan
+
+
+class BlockGroup(NamedTuple):
+    """``repeat`` consecutive blocks of one stage that have the same operators and shapes."""
+
+    stage: int
+    first: int  # index of the first of them in its stage
+    repeat: int
+    place: Place
+    sizes: Sizes
+
+
+def block_groups(spec: Spec, plan: StagePlan, stage: int, h: int, w: int) -> Iterator[BlockGroup]:
+    """The stage's blocks, grouped: the first, then the rest in one group (two where stochastic depth starts late)."""
+    drop = spec.drop_path > 0
+    here = Sizes(plan.c_in, plan.mid, plan.out, h, w, plan.stride, plan.first_dilation, plan.dilation, plan.groups)
+    place = Place(
+        projected=plan.stride != 1 or plan.c_in != plan.out,
+        strided=plan.stride != 1,
+        dilated=plan.dilation > 1,
+        preact=bool(plan.form.preact) and not (stage == 0 and spec.stem.activated),
+        drop_path=drop and stage > 0,  # the linear rule gives the network's first block rate 0
+        first=True,
+    )
+    yield BlockGroup(stage, 0, 1, place, here)
+    if plan.depth > 1:
+        h, w = strided(h, plan.stride), strided(w, plan.stride)
+        rest = Sizes(plan.out, plan.mid_rest, plan.out, h, w, 1, plan.dilation, plan.dilation, plan.groups_rest)
+        place = Place(False, False, plan.dilation > 1, bool(plan.form.preact), drop, False)
+        yield BlockGroup(stage, 1, plan.depth - 1, place, rest)
+
+
+def lower_stem(spec: Spec) -> list[Op]:
+    """The stem's operators; inputs as in :func:`otoyol.ops.block.lower_block`."""
+    tape = Tape("stem.", -1, -1)
+    stem, x = spec.stem, Tensor(INPUT, spec.input.channels, spec.input.height, spec.input.width)
+    for i, (kernel, width, stride) in enumerate(zip(stem.kernels, stem.widths, stem.strides, strict=True), 1):
+        x = tape.conv(f"conv{i}", "stem", x, width, kernel, stride)
+        if stem.activated or i < len(stem.kernels):
+            x = tape.add(f"norm{i}", "norm", "stem", x, detail=spec.norm.kind)
+            x = tape.add(f"act{i}", "act", "stem", x, detail=spec.act)
+    if stem.pool == "max":
+        tape.add("pool", "maxpool", "stem", x, h=strided(x.h, 2), w=strided(x.w, 2), kernel=3, stride=2)
+    return tape.ops
+
+
+def lower_tail(spec: Spec, c: int, h: int, w: int) -> list[Op]:
+    """What follows the last stage: the closing preact of a pre-activation network, pool, classifier."""
+    tape = Tape("", -1, -1)
+    form = spec.plan[-1].form
+    x = tape.pointwise(form.preact, "final", Tensor(INPUT, c, h, w), form)
+    if spec.head.pool == "avg":
+        x = tape.add("head.pool", "mean", "head", x, h=1, w=1)
+        if spec.head.dropout:
+            x = tape.add("head.dropout", "dropout", "head", x)
+        if spec.head.classes:
+            tape.add("head.fc", "linear", "head", x, c=spec.head.classes, bias=True)
+    return tape.ops
+
+
+def stage_activated(plan: StagePlan) -> bool:
+    """Whether a stage's output leaves an activation, so that a tap needs nothing more."""
+    return bool(plan.form.post) and plan.form.post[-1] == "act"
+
+
+def tap_needs_norm(spec: Spec, stage: int) -> bool:
+    """Whether the tap of a stage has a norm and act of its own (``taps: postact`` on sums that are not activated)."""
+    return spec.taps == "postact" and spec.head.pool == "none" and not stage_activated(spec.plan[stage])
+
+
+def lower(spec: Spec) -> Ops:
+    """Every operator of ``spec`` in the order it runs, and the taps C1 (stem), C2 (first stage), C3, …
+
+    Shapes are for one image of ``spec.input``. Repeated blocks are repeated operators.
+    """
+    ops: list[Op] = list(lower_stem(spec))
+    activation = _last(ops, "act", "conv")
+    marks: list[tuple[str, int]] = [("C1", activation)]
+    for stage, plan in enumerate(spec.plan):
+        for group in block_groups(spec, plan, stage, ops[-1].h_out, ops[-1].w_out):
+            template = lower_block(plan.form, group.place, group.sizes)
+            for index in range(group.first, group.first + group.repeat):
+                start = len(ops)
+                prefix = f"stages.{stage}.{index}."
+                ops += [
+                    op._replace(
+                        name=prefix + op.name, stage=stage, block=index,
+                        inputs=tuple(start + i if i != INPUT else start - 1 for i in op.inputs),
+                    )
+                    for op in template
+                ]  # fmt: skip
+        marks.append((f"C{stage + 2}", len(ops) - 1))
+    marks = _tap_marks(spec, ops, marks)
+    last_stage = ops[-1]
+    start = len(ops)
+    ops += _moved(lower_tail(spec, last_stage.c_out, last_stage.h_out, last_stage.w_out), start, start - 1)
+    if spec.taps != "raw" and spec.plan[-1].form.preact:
+        final = [i for i, op in enumerate(ops) if op.slot == "final"]
+        marks[-1] = (marks[-1][0], final[-1])
+    ops, marks = _tap_norms(spec, ops, marks)
+    views = through(ops)
+    return Ops(tuple(ops), tuple(_tap(name, index, ops[index], views[index]) for name, index in marks))
+
+
+def _last(ops: list[Op], *kinds: str) -> int:
+    for kind in kinds:
+        for index in reversed(range(len(ops))):
+            if ops[index].kind == kind and (kind != "act" or index > _last(ops, "conv")):
+                return index
+    return 0
+
+
+def _moved(template: list[Op], start: int, source: int) -> list[Op]:
+    return [op._replace(inputs=tuple(start + i if i != INPUT else source for i in op.inputs)) for op in template]
+
+
+def _tap_marks(spec: Spec, ops: list[Op], marks: list[tuple[str, int]]) -> list[tuple[str, int]]:
+    """Move the taps of sums that are not activated behind the next stage's preact slot, as ``taps: preact`` asks."""
+    if spec.taps != "preact":
+        return marks
+    moved = []
+    for position, (name, index) in enumerate(marks):
+        stage = position  # C1 is followed by stage 0, C2 by stage 1, …
+        slot = [i for i, op in enumerate(ops) if op.slot == "preact" and op.stage == stage and op.block == 0]
+        moved.append((name, slot[-1] if position > 0 and slot else index))
+    return moved
+
+
+def _tap_norms(spec: Spec, ops: list[Op], marks: list[tuple[str, int]]) -> tuple[list[Op], list[tuple[str, int]]]:
+    """Append the norm and act that ``taps: postact`` gives each tap without an activation (feature extractors)."""
+    result = list(marks)
+    for position, (name, index) in enumerate(marks[1:-1] if spec.plan[-1].form.preact else marks[1:], 1):
+        if tap_needs_norm(spec, position - 1):
+            tape = Tape(f"taps.{name}.", -1, -1)
+            form = spec.plan[position - 1].form
+            x = Tensor(INPUT, ops[index].c_out, ops[index].h_out, ops[index].w_out)
+            x = tape.add("norm1", "norm", "tap", x, detail=form.norm)
+            tape.add("act1", "act", "tap", x, detail=form.act)
+            ops = ops + _moved(tape.ops, len(ops), index)
+            result[position] = (name, len(ops) - 1)
+    return ops, result
+
+
+def _tap(name: str, index: int, op: Op, view: View) -> Tap:
+    return Tap(name, index, op.c_out, op.h_out, op.w_out, view.stride, view.size, view.start)
+
+
+__all__ = ["BlockGroup", "block_groups", "lower", "lower_stem", "lower_tail"]

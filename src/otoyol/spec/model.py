@@ -1,0 +1,95 @@
+"""The spec: one frozen description of a residual backbone."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
+
+from otoyol.errors import SpecError
+from otoyol.spec.blocks import BLOCKS, BlockField
+from otoyol.spec.parts import Act, Attention, Count, Expansion, Head, Input, Norm, Rate, Shortcut, Stage, Stem
+from otoyol.spec.plan import StagePlan, plan_stages
+
+MAX_STAGES = 16
+
+
+class Spec(BaseModel):
+    """A residual backbone. Immutable, hashable and always valid: what cannot be built cannot be constructed.
+
+    ``family`` names the function the spec started from; the text form writes the differences from it.
+    ``dilation_first``: the dilation of a stage's first block, the ``previous`` stage's (torchvision, timm) or the
+    ``same`` as the rest (detectron2). ``taps``: what C2…C5 hand to a detector where the network's sums are not
+    activated: ``raw`` sums, ``preact`` (through the next block's preact slot, the final one for the last; no new
+    parameters) or ``postact`` (through a norm and act of their own).
+    ``zero_init``: the last norm of each branch that ends in one starts at gain 0 (Goyal et al. 2017, section 5.1).
+    ``drop_path``: stochastic depth of the last block, growing linearly from 0 (Huang et al. 2016).
+
+    Raises :class:`otoyol.errors.SpecError` naming the field, what was given and what is allowed.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    family: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")] = "custom"
+    input: Input = Input()
+    stem: Stem = Stem()
+    stages: Annotated[tuple[Stage, ...], Field(min_length=1, max_length=MAX_STAGES)]
+    block: BlockField = BLOCKS["bottleneck"]
+    expansion: Expansion | None = None
+    groups: Count | None = None
+    group_width: Count | None = None
+    stride_at: Literal["first", "spatial"] = "spatial"
+    dilation_first: Literal["previous", "same"] = "previous"
+    shortcut: Shortcut = Shortcut()
+    attention: Attention = Attention()
+    norm: Norm = Norm()
+    act: Act = "relu"
+    zero_init: bool = True
+    drop_path: Rate = 0.0
+    head: Head = Head()
+    taps: Literal["raw", "preact", "postact"] = "preact"
+
+    _plan: tuple[StagePlan, ...] = PrivateAttr()
+
+    def __init__(self, /, **fields: Any) -> None:
+        try:
+            super().__init__(**fields)
+        except ValidationError as error:
+            raise spec_error(error) from None
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        self._plan = plan_stages(self)
+        return self
+
+    @property
+    def plan(self) -> tuple[StagePlan, ...]:
+        """The stages with every inherited choice resolved and every channel count computed."""
+        return self._plan
+
+    def model_copy(self, *, update: Any = None, deep: bool = False) -> Self:  # noqa: ARG002 (pydantic's signature)
+        """A changed spec is validated again, so that its plan can never be stale."""
+        return type(self)(**{**{name: getattr(self, name) for name in type(self).model_fields}, **(update or {})})
+
+
+def spec_error(error: ValidationError, *prefix: str) -> SpecError:
+    """The first of pydantic's complaints as one sentence; ``prefix`` is the path to what was validated."""
+    first = error.errors(include_url=False)[0]
+    steps: list[str] = [*prefix]
+    for step in first["loc"]:
+        if isinstance(step, int):
+            steps[-1:] = [f"{steps[-1] if steps else ''}[{step}]"]
+        elif step in _FIELDS:
+            steps.append(step)
+    allowed = first["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+    if first["type"] == "extra_forbidden":
+        steps.append(str(first["loc"][-1])[:80])
+        return SpecError(".".join(steps), first["input"], "known fields only; see `otoyol show --schema`")
+    if first["type"] == "missing":
+        steps.append(str(first["loc"][-1])) if not steps or steps[-1] != first["loc"][-1] else None
+        return SpecError(".".join(steps), "nothing", "a value is required")
+    return SpecError(".".join(steps) or "spec", first["input"], allowed)
+
+
+_FIELDS = {name for model in (Spec, Stage, Stem, Input, Norm, Attention, Shortcut, Head) for name in model.model_fields}
+_FIELDS |= set(BLOCKS["basic"].__class__.model_fields)

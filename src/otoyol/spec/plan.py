@@ -1,0 +1,181 @@
+"""From a spec to a plan: inherited choices resolved, channels computed, the impossible refused.
+
+A :class:`StagePlan` splits a stage into *form* (what stands where, hashable plain data) and *numbers* (channels,
+strides). Interpreters that cost millions of designs compile a form once and feed it numbers.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from otoyol.errors import SpecError
+from otoyol.spec.blocks import Block, branch_channels, kernel_of
+
+if TYPE_CHECKING:
+    from fractions import Fraction
+
+    from otoyol.spec.model import Spec
+    from otoyol.spec.parts import Attention, Shortcut, Stage
+
+
+MAX_BLOCKS = 10_000
+
+
+class Form(NamedTuple):
+    """What stands where in a block, without numbers."""
+
+    preact: tuple[str, ...]
+    branch: tuple[str, ...]
+    post: tuple[str, ...]
+    inner: str
+    act: str
+    norm: str
+    stride_token: int  # index in the branch of the convolution that carries the stride
+    shortcut: str  # A B C D none
+    reads: str
+    shortcut_norm: bool
+    gate: str
+    attention: str
+    attention_at: int  # branch tokens before the attention
+    reduction: int
+    divisor: int
+    norm_groups: int  # of group norm; 0 for the other norms
+
+
+class StagePlan(NamedTuple):
+    """One stage, resolved. ``c_in`` is what enters its first block, ``mid`` the first block's inner width and
+    ``mid_rest`` the others' (they differ where ``inner`` is ``input``)."""
+
+    form: Form
+    depth: int
+    c_in: int
+    mid: int
+    mid_rest: int
+    out: int
+    stride: int
+    dilation: int
+    first_dilation: int
+    groups: int
+    groups_rest: int
+
+
+def plan_stages(spec: Spec) -> tuple[StagePlan, ...]:
+    """Resolve every stage. Raises SpecError where a combination cannot be built."""
+    plans: list[StagePlan] = []
+    channels, dilation = spec.stem.widths[-1], 1
+    for index, stage in enumerate(spec.stages):
+        plan = _plan_stage(spec, stage, index, channels, dilation)
+        plans.append(plan)
+        channels, dilation = plan.out, plan.dilation
+    blocks = sum(plan.depth for plan in plans)
+    if blocks > MAX_BLOCKS:
+        raise SpecError("stages", f"{blocks} blocks", f"at most {MAX_BLOCKS} blocks in all")
+    if spec.norm.kind == "group":
+        _check_group_norm(spec, plans)
+    return tuple(plans)
+
+
+def _plan_stage(spec: Spec, stage: Stage, index: int, c_in: int, previous_dilation: int) -> StagePlan:
+    where = f"stages[{index}]"
+    block = stage.block or spec.block
+    shortcut = stage.shortcut or spec.shortcut
+    expansion = stage.expansion or (spec.expansion if stage.block is None else None) or block.expansion
+    if block.inner == "input":
+        mid = _whole(c_in, expansion, where)
+        out = stage.width
+        mid_rest = _whole(out, expansion, where)
+    else:
+        mid = mid_rest = stage.width
+        out = _whole(stage.width, expansion, where)
+    first_dilation = previous_dilation if spec.dilation_first == "previous" else stage.dilation
+    if stage.stride > 1 and max(first_dilation, stage.dilation) > 1:
+        raise SpecError(
+            f"{where}.dilation",
+            max(first_dilation, stage.dilation),
+            f"1 in a stage of stride {stage.stride}: a stage either strides or dilates",
+        )
+    if shortcut.kind == "A" and out < c_in:
+        raise SpecError(f"{where}.shortcut", "A", f"B, C or D here: zero-padding cannot take {c_in} channels to {out}")
+    if shortcut.kind == "D" and stage.stride > 2:
+        raise SpecError(f"{where}.shortcut", "D", f"A, B or C at stride {stage.stride}: D pools 2x2")
+    form = _form(spec, stage, block, shortcut, stage.attention or spec.attention, where)
+    groups = _groups(spec, stage, block, c_in, mid, out, where)
+    groups_rest = _groups(spec, stage, block, out, mid_rest, out, where) if stage.depth > 1 else groups
+    return StagePlan(
+        form, stage.depth, c_in, mid, mid_rest, out, stage.stride, stage.dilation, first_dilation, groups, groups_rest
+    )
+
+
+def _whole(channels: int, expansion: Fraction, where: str) -> int:
+    product = channels * expansion
+    if product.denominator != 1:
+        raise SpecError(
+            f"{where}.expansion",
+            str(expansion),
+            f"a rational that takes {channels} channels to a whole number, such as {_nearest(channels, expansion)}",
+        )
+    if product > 1_048_576:
+        raise SpecError(f"{where}.expansion", str(expansion), f"at most 1048576 channels, not {channels} x {expansion}")
+    return int(product)
+
+
+def _nearest(channels: int, expansion: Fraction) -> str:
+    whole = max(1, round(channels * expansion))
+    return f"{whole}/{channels}"
+
+
+def _groups(spec: Spec, stage: Stage, block: Block, c_in: int, mid: int, out: int, where: str) -> int:
+    """Groups of the spatial convolutions, from ``groups`` or from ``group_width``."""
+    here = stage if stage.groups is not None or stage.group_width is not None else spec
+    if here.groups is not None and here.group_width is not None:
+        raise SpecError(f"{where}.group_width", here.group_width, f"only one of groups ({here.groups}) and group_width")
+    groups = here.groups or 1
+    if here.group_width is not None:
+        if mid % here.group_width:
+            raise SpecError(f"{where}.group_width", here.group_width, f"a divisor of the inner width {mid}")
+        groups = mid // here.group_width
+    if groups > 1:
+        for token, pair in zip(block.branch, branch_channels(block.branch, c_in, mid, out), strict=True):
+            for channels in pair:
+                if token.startswith("conv") and kernel_of(token) > 1 and channels % groups:
+                    raise SpecError(f"{where}.groups", groups, f"a divisor of the {channels} channels at {token}")
+    return groups
+
+
+def _form(spec: Spec, stage: Stage, block: Block, shortcut: Shortcut, attention: Attention, where: str) -> Form:
+    convs = [i for i, token in enumerate(block.branch) if kernel_of(token)]
+    spatial = [i for i in convs if kernel_of(block.branch[i]) > 1]
+    stride_at = stage.stride_at or spec.stride_at
+    after_last_conv = block.branch[convs[-1] + 1 :]
+    shortcut_norm = "norm" in after_last_conv if shortcut.norm == "auto" else shortcut.norm == "yes"
+    at = 0
+    if attention.kind == "none" or attention.place == "start":
+        place = 0
+    elif attention.place == "end":
+        place = len(block.branch)
+    elif attention.place == "spatial":
+        at = (spatial or convs)[0] + 1
+        while at < len(block.branch) and not kernel_of(block.branch[at]):
+            at += 1
+        place = at
+    else:
+        place = attention.place
+        if place > len(block.branch):
+            raise SpecError(f"{where}.attention.place", place, f"0 to {len(block.branch)}, the branch's tokens")
+    return Form(
+        block.preact, block.branch, block.post, block.inner, stage.act or spec.act, spec.norm.kind,
+        convs[0] if stride_at == "first" or not spatial else spatial[0],
+        shortcut.kind, shortcut.reads if block.preact else "raw", shortcut_norm, shortcut.gate,
+        attention.kind, place, attention.reduction, attention.divisor or (8 if attention.kind == "se" else 1),
+        spec.norm.groups if spec.norm.kind == "group" else 0,
+    )  # fmt: skip
+
+
+def _check_group_norm(spec: Spec, plans: list[StagePlan]) -> None:
+    groups = spec.norm.groups
+    widths = {(f"stem.widths[{i}]", width) for i, width in enumerate(spec.stem.widths)}
+    for index, plan in enumerate(plans):
+        widths |= {(f"stages[{index}].width", width) for width in (plan.mid, plan.mid_rest, plan.out)}
+    for field, width in sorted(widths):
+        if width % groups:
+            raise SpecError("norm.groups", groups, f"a divisor of every normalised width, and {field} gives {width}")

@@ -60,7 +60,7 @@ def _cbam(tape: Tape, form: Form, x: Tensor) -> Tensor:
     width = squeezed(x.c, form.reduction, form.divisor)
     pooled = []
     for kind in ("mean", "max"):
-        s = tape.add(f"attention.channel.{kind}", kind, "attention", x, h=1, w=1)  # type: ignore[arg-type]
+        s = tape.add(f"attention.channel.{kind}", kind, "attention", x, h=1, w=1)
         s = tape.conv("attention.channel.fc1", "attention", s, width, 1)
         s = tape.add("attention.channel.act", "relu", "attention", s)
         pooled.append(tape.conv("attention.channel.fc2", "attention", s, x.c, 1))

@@ -6,14 +6,13 @@ strides). Interpreters that cost millions of designs compile a form once and fee
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import TYPE_CHECKING, NamedTuple
 
 from otoyol.errors import SpecError
 from otoyol.spec.blocks import Block, branch_channels, kernel_of
 
 if TYPE_CHECKING:
-    from fractions import Fraction
-
     from otoyol.spec.model import Spec
     from otoyol.spec.parts import Attention, Shortcut, Stage
 
@@ -79,7 +78,7 @@ def _plan_stage(spec: Spec, stage: Stage, index: int, c_in: int, previous_dilati
     where = f"stages[{index}]"
     block = stage.block or spec.block
     shortcut = stage.shortcut or spec.shortcut
-    expansion = stage.expansion or (spec.expansion if stage.block is None else None) or block.expansion
+    expansion = stage.expansion or (spec.expansion if stage.block is None else None) or Fraction(block.expansion)
     if block.inner == "input":
         mid = _whole(c_in, expansion, where)
         out = stage.width

@@ -1,0 +1,105 @@
+"""The catalogue: sentences by key, one TOML file a language, and numbers as each language writes them.
+
+Catalogues hold the same keys and the same placeholders. A placeholder is a Python format field whose numbers are
+localised: ``{n}`` 1,179,648 (tr 1.179.648) · ``{n:d}`` 2048, ungrouped · ``{x:.1f}`` 16.9 (tr 16,9) ·
+``{share:.1%}`` 5.3% (tr %5,3) · ``{macs:si}`` 4.09 G · ``{n:bytes}`` 21.2 MiB · ``{n:# block|# blocks}`` the first
+form where n is 1, # being the number. Lists are joined with commas.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from importlib import resources
+from string import Formatter
+from typing import Any, NamedTuple
+
+from otoyol.errors import SpecError
+
+
+class Locale(NamedTuple):
+    """How a language writes numbers."""
+
+    group: str
+    point: str
+    percent: str
+
+
+LOCALES = {"en": Locale(",", ".", "{}%"), "tr": Locale(".", ",", "%{}")}
+LANGUAGES = tuple(LOCALES)
+_SI = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
+_BYTES = ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"))
+
+
+def say(key: str, lang: str = "en", /, **facts: Any) -> str:
+    """The sentence ``key`` (``table.name``) in ``lang`` with its facts. Raises SpecError for an unknown language."""
+    words = catalogue(lang)
+    return _Localised(LOCALES[lang]).vformat(words[key], (), facts)
+
+
+def has(key: str) -> bool:
+    """Whether the catalogues hold ``key``."""
+    return key in catalogue("en")
+
+
+@cache
+def catalogue(lang: str) -> Mapping[str, str]:
+    """Every sentence of a language by its dotted key."""
+    if lang not in LOCALES:
+        raise SpecError("lang", lang, " or ".join(LANGUAGES))
+    text = resources.files("otoyol.explain").joinpath(f"{lang}.toml").read_text(encoding="utf-8")
+    return dict(_flat(tomllib.loads(text), ""))
+
+
+def _flat(table: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, str]]:
+    for name, value in table.items():
+        if isinstance(value, str):
+            yield prefix + name, " ".join(value.split())
+        else:
+            yield from _flat(value, f"{prefix}{name}.")
+
+
+def placeholders(sentence: str) -> set[str]:
+    """Names of the facts that a sentence asks for."""
+    return {name for _, name, _, _ in Formatter().parse(sentence) if name}
+
+
+def number(value: float, lang: str = "en", spec: str = "") -> str:
+    """A number as ``lang`` writes it; ``spec`` as in a placeholder."""
+    return _Localised(LOCALES[lang]).format_field(value, spec)
+
+
+class _Localised(Formatter):
+    def __init__(self, locale: Locale) -> None:
+        self.locale = locale
+
+    def format_field(self, value: Any, format_spec: str) -> str:
+        if isinstance(value, bool | str):
+            return str(value)
+        if isinstance(value, Sequence):
+            return ", ".join(self.format_field(item, format_spec) for item in value)
+        if "|" in format_spec:
+            one, many = format_spec.split("|")
+            return (one if value == 1 else many).replace("#", self._swap(f"{value:,}"))
+        if format_spec == "si":
+            return self._scaled(value, _SI)
+        if format_spec == "bytes":
+            return self._scaled(value, _BYTES) if value >= 1 << 10 else f"{value} B"
+        if format_spec.endswith("%"):
+            return self.locale.percent.format(self._swap(f"{value:,{format_spec}}".rstrip("%")))
+        if format_spec == "d":
+            return f"{value:d}"
+        return self._swap(f"{value:,{format_spec or ('d' if isinstance(value, int) else '.3g')}}")
+
+    def _scaled(self, value: float, units: tuple[tuple[float, str], ...]) -> str:
+        """Three significant digits and a unit."""
+        for size, unit in units:
+            if abs(value) >= size * 0.9995:
+                scaled = value / size
+                digits = max(0, 3 - len(str(round(abs(scaled)))))
+                return f"{self._swap(f'{scaled:,.{digits}f}')} {unit}"
+        return self._swap(f"{value:,}")
+
+    def _swap(self, text: str) -> str:
+        return text.translate(str.maketrans({",": self.locale.group, ".": self.locale.point}))

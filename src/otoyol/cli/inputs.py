@@ -1,0 +1,51 @@
+"""Reading what the user named: a spec in its text form, a file, or standard input."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from otoyol.errors import SpecError
+
+if TYPE_CHECKING:
+    from otoyol.spec import Spec
+
+
+def read_spec(text: str) -> Spec:
+    """The spec that ``text`` names: ``-`` is standard input, a name ending in .yaml, .yml, .toml or .json a file,
+    anything else the text form. Raises SpecError."""
+    from otoyol.spec.files import SUFFIXES, load
+    from otoyol.spec.text import parse
+
+    if text == "-":
+        return _standard_input()
+    if Path(text).suffix in SUFFIXES:
+        return load(text)
+    return parse(text)
+
+
+def _standard_input() -> Spec:
+    """One line is a text form; more is YAML, and so JSON (a file can be TOML too)."""
+    from otoyol.spec.files import MAX_BYTES, from_mapping, loads
+    from otoyol.spec.text import parse
+
+    data = sys.stdin.buffer.read(MAX_BYTES + 1)
+    if len(data) > MAX_BYTES:
+        raise SpecError("standard input", f"more than {MAX_BYTES} bytes", f"at most {MAX_BYTES} bytes")
+    try:
+        text = data.decode("utf-8-sig").strip()
+    except UnicodeDecodeError as error:
+        raise SpecError("standard input", f"byte {error.start}", "UTF-8 text") from None
+    if text.startswith("{"):
+        return from_mapping(loads(text, ".json"))
+    if "\n" in text or ": " in text:
+        return from_mapping(loads(text, ".yaml"))
+    return parse(text)
+
+
+def label(spec: Spec) -> str:
+    """The spec's text form; a design whose family is not one of ours is written from ``custom``."""
+    from otoyol.spec import FAMILIES, to_text
+
+    return to_text(spec if spec.family in FAMILIES else spec.model_copy(update={"family": "custom"}))

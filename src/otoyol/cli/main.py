@@ -1,0 +1,71 @@
+"""The way in: verbs by name, loaded when called; every deliberate error is one sentence and status 2."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import signal
+import sys
+from collections.abc import Sequence
+
+from cyclopts import App, CycloptsError, Parameter
+
+from otoyol import __version__
+from otoyol.cli.words import language, word
+from otoyol.errors import OtoyolError
+
+VERBS = ("families", "show", "schema")
+
+FINE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+
+
+def make_app() -> App:
+    """The command line as data: a verb is a module of the same name that is imported only when it is called."""
+    lang = language()
+    app = App(
+        name="otoyol",
+        help=word("help.otoyol", lang),
+        help_epilogue=word("help.epilogue", lang),
+        help_format="plaintext",
+        help_formatter="default" if sys.stdout.isatty() else "plain",
+        version=__version__,
+        default_parameter=Parameter(negative=(), show_default=False),
+    )
+    for verb in VERBS:
+        app.command(f"otoyol.cli.{verb}:{verb}", name=verb, help=word(f"help.{verb}", lang))
+    app.register_install_completion_command(help=word("help.install_completion", lang))
+    return app
+
+
+def run(tokens: Sequence[str]) -> int:
+    """Run one command line and return its exit status: 0 fine, 1 a check failed, 2 bad input, 130 interrupted."""
+    try:
+        result = make_app()(tokens, print_error=False, exit_on_error=False, verbose=False, result_action="return_value")
+        sys.stdout.flush()
+    except (CycloptsError, OtoyolError) as error:
+        return _refuse(str(error))
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except SystemExit as stop:  # cyclopts leaves so after an interrupt
+        return stop.code if isinstance(stop.code, int) else FINE
+    except OSError as error:  # standard output: a full disk, a closed file
+        return _refuse(error.strerror or str(error))
+    return result if isinstance(result, int) else FINE
+
+
+def _refuse(message: str) -> int:
+    with contextlib.suppress(OSError):
+        print("otoyol:", " ".join(message.split()), file=sys.stderr)
+    return BAD_INPUT
+
+
+def main() -> None:
+    """Run ``sys.argv`` and leave with its exit status."""
+    gc.set_threshold(100_000, 20, 20)  # a short run builds much and drops little
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # looking for them reads every installed package
+    if hasattr(signal, "SIGPIPE"):
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `otoyol families | head -1` ends quietly
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="replace")  # type: ignore[union-attr]
+    sys.exit(run(sys.argv[1:]))

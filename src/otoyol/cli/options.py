@@ -1,0 +1,20 @@
+"""The options that several verbs share, each once. Help is in the language of the environment."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from otoyol.cli.words import language, word
+
+
+def option(key: str, *names: str) -> Parameter:
+    """A parameter whose help is the word ``option.<key>``."""
+    return Parameter(name=names or None, help=word(f"option.{key}", language()), negative=())
+
+
+SpecText = Annotated[str, option("spec")]
+SpecTexts = Annotated[tuple[str, ...], option("specs")]
+Json = Annotated[bool, option("json", "--json")]
+Lang = Annotated[Literal["en", "tr"] | None, option("lang", "--lang")]

@@ -1,0 +1,28 @@
+"""Which language to speak, and the command line's words in it: the ``[cli]`` tables of the catalogue."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from otoyol.explain.text import number, say
+
+ENVIRONMENT = ("OTOYOL_LANG", "LC_ALL", "LC_MESSAGES", "LANG")
+
+
+def language(chosen: str | None = None, environment: Mapping[str, str] = os.environ) -> str:
+    """``chosen``, or the language of the first variable of :data:`ENVIRONMENT` that is set: ``tr`` for Turkish,
+    ``en`` for any other."""
+    if chosen:
+        return chosen
+    first = next((environment[name] for name in ENVIRONMENT if environment.get(name)), "en")
+    return "tr" if first.lower().startswith("tr") else "en"
+
+
+def word(key: str, lang: str, **facts: Any) -> str:
+    """The word or sentence ``cli.<key>``."""
+    return say(f"cli.{key}", lang, **facts)
+
+
+__all__ = ["ENVIRONMENT", "language", "number", "word"]

@@ -102,4 +102,4 @@ class _Localised(Formatter):
         return self._swap(f"{value:,}")
 
     def _swap(self, text: str) -> str:
-        return text.translate(str.maketrans({",": self.locale.group, ".": self.locale.point}))
+        return text.translate(str.maketrans(",.", self.locale.group + self.locale.point))

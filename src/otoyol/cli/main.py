@@ -1,4 +1,7 @@
-"""The way in: verbs by name, loaded when called; every deliberate error is one sentence and status 2."""
+"""The way in: verbs by name, loaded when called; every deliberate error is one sentence and status 2.
+
+cyclopts is imported late, so that the garbage collector is told to wait before there is anything to collect.
+"""
 
 from __future__ import annotations
 
@@ -8,47 +11,56 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
-
-from cyclopts import App, CycloptsError, Parameter
+from typing import TYPE_CHECKING
 
 from otoyol import __version__
-from otoyol.cli.words import language, word
 from otoyol.errors import OtoyolError
 
-VERBS = ("families", "show", "schema")
+if TYPE_CHECKING:
+    from cyclopts import App
+
+VERBS = ("families", "show", "schema", "completion")
 
 FINE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 
 
-def make_app() -> App:
+def make_app(help_formatter: str | None = None) -> App:
     """The command line as data: a verb is a module of the same name that is imported only when it is called."""
+    from cyclopts import App, Parameter
+
+    from otoyol.cli.words import language, word
+
     lang = language()
     app = App(
         name="otoyol",
         help=word("help.otoyol", lang),
         help_epilogue=word("help.epilogue", lang),
         help_format="plaintext",
-        help_formatter="default" if sys.stdout.isatty() else "plain",
+        help_formatter=help_formatter,  # type: ignore[arg-type]
         version=__version__,
         default_parameter=Parameter(negative=(), show_default=False),
     )
     for verb in VERBS:
         app.command(f"otoyol.cli.{verb}:{verb}", name=verb, help=word(f"help.{verb}", lang))
-    app.register_install_completion_command(help=word("help.install_completion", lang))
+    app.command(
+        "otoyol.cli.completion:install_completion",
+        name="--install-completion",
+        help=word("help.install_completion", lang),
+    )
     return app
 
 
 def run(tokens: Sequence[str]) -> int:
     """Run one command line and return its exit status: 0 fine, 1 a check failed, 2 bad input, 130 interrupted."""
+    from cyclopts import CycloptsError
+
+    helps = not tokens or "--help" in tokens or "-h" in tokens
+    app = make_app("plain" if helps and not sys.stdout.isatty() else None)
     try:
-        result = make_app()(tokens, print_error=False, exit_on_error=False, verbose=False, result_action="return_value")
+        result = app(tokens, print_error=False, exit_on_error=False, verbose=False, result_action="return_value")
         sys.stdout.flush()
     except (CycloptsError, OtoyolError) as error:
         return _refuse(str(error))
-    except KeyboardInterrupt:
-        return INTERRUPTED
-    except SystemExit as stop:  # cyclopts leaves so after an interrupt
-        return stop.code if isinstance(stop.code, int) else FINE
     except OSError as error:  # standard output: a full disk, a closed file
         return _refuse(error.strerror or str(error))
     return result if isinstance(result, int) else FINE
@@ -68,4 +80,7 @@ def main() -> None:
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `otoyol families | head -1` ends quietly
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="replace")  # type: ignore[union-attr]
-    sys.exit(run(sys.argv[1:]))
+    try:
+        sys.exit(run(sys.argv[1:]))
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)

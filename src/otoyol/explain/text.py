@@ -11,7 +11,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
-from importlib import resources
+from pathlib import Path
 from string import Formatter
 from typing import Any, NamedTuple
 
@@ -48,7 +48,7 @@ def catalogue(lang: str) -> Mapping[str, str]:
     """Every sentence of a language by its dotted key."""
     if lang not in LOCALES:
         raise SpecError("lang", lang, " or ".join(LANGUAGES))
-    text = resources.files("otoyol.explain").joinpath(f"{lang}.toml").read_text(encoding="utf-8")
+    text = Path(__file__).with_name(f"{lang}.toml").read_text(encoding="utf-8")
     return dict(_flat(tomllib.loads(text), ""))
 
 

@@ -6,7 +6,6 @@ Names are torchvision's and timm's where they have one, He's for CIFAR. ``resnet
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -156,6 +155,8 @@ def family(name: str) -> Spec:
     try:
         return FAMILIES[name]()
     except KeyError:
+        import difflib
+
         near = difflib.get_close_matches(name[:64], FAMILIES, 3)
         near = near or ["resnet50", "resnetv2_50", "cifar_resnet20"]
         allowed = f"a family such as {', '.join(near)}; see `otoyol families`"

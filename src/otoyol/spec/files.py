@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +53,8 @@ def loads(text: str, suffix: str = ".yaml") -> Any:
     """Plain data from text in the format that ``suffix`` names. Raises SpecError."""
     try:
         if suffix == ".json":
+            import json
+
             return json.loads(text)
         if suffix == ".toml":
             import tomllib
@@ -99,6 +99,8 @@ def dumps(spec: Spec, suffix: str = ".yaml") -> str:
     """The spec as text in the format that ``suffix`` names."""
     fields = to_mapping(spec)
     if suffix == ".json":
+        import json
+
         return json.dumps(fields, indent=2) + "\n"
     if suffix == ".toml":
         import tomli_w
@@ -123,6 +125,8 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
 
 def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
     """Write a file by way of a temporary name beside it. Raises OtoyolError where that cannot be done."""
+    import tempfile
+
     path = Path(path)
     try:
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")

@@ -1,0 +1,187 @@
+"""SVG as a tree: escaping and balance come from the XML library, widths of text from one conservative table."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from typing import Literal
+from xml.etree import ElementTree as ET
+
+from otoyol.errors import SpecError
+
+Theme = Literal["light", "dark", "auto"]
+XMLNS = "http://www.w3.org/2000/svg"
+FONT = "system-ui, 'Segoe UI', Roboto, 'Helvetica Neue', 'Noto Sans', 'DejaVu Sans', sans-serif"
+MONO = "ui-monospace, 'SF Mono', Menlo, Consolas, 'DejaVu Sans Mono', monospace"
+
+# Advance widths in em of the widest common user-interface font (DejaVu Sans), so that no font overflows its place.
+_NARROW = dict.fromkeys("iIjl.,:;'|!·()[]/ ft-r", 0.42)
+_WIDE = dict.fromkeys("mwMW×→⊕@%+−–GOQDNU", 0.86) | dict.fromkeys("mW", 0.99)
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f\ufffe\uffff]")
+
+# light, dark
+PALETTE: dict[str, tuple[str, str]] = {
+    "paper": ("#ffffff", "#14171c"),
+    "panel": ("#f4f6f8", "#1d2229"),
+    "line": ("#d3d9e0", "#3a424d"),
+    "ink": ("#16202b", "#eef1f5"),
+    "muted": ("#55616e", "#a9b4c0"),
+    "flow": ("#cfe0f2", "#2a405a"),
+    "conv": ("#2f6db3", "#5b9be6"),
+    "norm": ("#ffffff", "#14171c"),
+    "act": ("#e2a100", "#f0b93a"),
+    "gate": ("#7a4fb5", "#b08ae8"),
+    "road": ("#3b424c", "#59626f"),
+    "kerb": ("#16202b", "#c9d1da"),
+    "mark": ("#ffffff", "#ffffff"),
+    "stop": ("#c62828", "#ff6b6b"),
+    "stripe": ("#ffd23f", "#ffd23f"),
+    "open": ("#0a7a3d", "#3ecf82"),
+    "sign": ("#00693c", "#00693c"),
+    "onsign": ("#ffffff", "#ffffff"),
+}
+
+_RULES = """
+{s} text {{ font-family: {font}; font-size: 13px; fill: {ink}; }}
+{s} .mono {{ font-family: {mono}; font-size: 11.5px; fill: {muted}; }}
+{s} .strong {{ font-weight: 650; }}
+{s} .title {{ font-size: 16px; font-weight: 650; }}
+{s} .small {{ font-size: 11.5px; fill: {muted}; }}
+{s} .caption {{ font-size: 11px; fill: {muted}; letter-spacing: .06em; }}
+{s} .paper {{ fill: {paper}; }}
+{s} .panel {{ fill: {panel}; stroke: {line}; }}
+{s} .wire {{ fill: none; stroke: {muted}; stroke-width: 1.6; }}
+{s} .tip {{ fill: {muted}; }}
+{s} .flow {{ fill: {flow}; }}
+{s} .conv {{ fill: {conv}; }}
+{s} .seam {{ stroke: {paper}; stroke-width: 1; }}
+{s} .norm {{ fill: {norm}; stroke: {conv}; stroke-width: 1.5; }}
+{s} .act {{ fill: {act}; }}
+{s} .gate {{ fill: {gate}; }}
+{s} .pool {{ fill: {flow}; stroke: {conv}; stroke-width: 1.5; }}
+{s} .node {{ fill: {paper}; stroke: {ink}; stroke-width: 2; }}
+{s} .sum {{ fill: none; stroke: {ink}; stroke-width: 2; }}
+{s} .road {{ fill: {road}; stroke: {kerb}; stroke-width: 2; }}
+{s} .ramp {{ fill: none; stroke: {road}; stroke-width: 12; }}
+{s} .plain {{ fill: {road}; }}
+{s} .mark {{ fill: none; stroke: {mark}; stroke-width: 3; stroke-dasharray: 11 9; }}
+{s} .arrow {{ fill: {mark}; }}
+{s} .stop {{ fill: {stop}; }}
+{s} .open {{ fill: {open}; }}
+{s} .onsign {{ fill: {onsign}; }}
+{s} .stripe0 {{ fill: {stripe}; }}
+{s} .stripe1 {{ stroke: #16202b; stroke-width: 6; }}
+{s} .barrier {{ stroke: {kerb}; stroke-width: 1.5; }}
+{s} .sign {{ fill: {sign}; }}
+{s} .rule {{ stroke: {line}; stroke-width: 1; }}
+{s} .rim {{ fill: none; stroke: {onsign}; stroke-width: 1.5; }}
+{s} text.onsign {{ fill: {onsign}; }}
+{s} text.onmono {{ font-family: {mono}; font-size: 11.5px; fill: {onsign}; }}
+"""
+
+
+class Drawing:
+    """An SVG element under construction. ``uid`` is the prefix of every id and the scope of every style rule."""
+
+    def __init__(self, uid: str, theme: Theme, title: str, description: str) -> None:
+        if theme not in ("light", "dark", "auto"):
+            raise SpecError("theme", theme, "light, dark or auto")
+        self.uid = uid
+        self.theme = theme
+        self.root = ET.Element("svg", {
+            "xmlns": XMLNS, "id": uid, "role": "img", "aria-labelledby": f"{uid}-title {uid}-desc",
+        })  # fmt: skip
+        self._named("title", title)
+        self._named("desc", description)
+        style = ET.SubElement(self.root, "style")
+        style.text = stylesheet(f"#{uid}", theme)
+        self.at = self.root
+
+    def _named(self, tag: str, text: str) -> None:
+        ET.SubElement(self.root, tag, {"id": f"{self.uid}-{tag}"}).text = clean(text)
+
+    def add(self, tag: str, css: str = "", **attributes: float | str) -> ET.Element:
+        """A child of the open group; underscores in names stand for hyphens, numbers lose needless digits."""
+        given = {name.rstrip("_").replace("_", "-"): _figure(value) for name, value in attributes.items()}
+        return ET.SubElement(self.at, tag, ({"class": css} if css else {}) | given)
+
+    def text(self, x: float, y: float, text: str, css: str = "", anchor: str = "start") -> None:
+        """One line of text on the baseline ``y``."""
+        extra = {} if anchor == "start" else {"text_anchor": anchor}
+        self.add("text", css, x=x, y=y, **extra).text = clean(text)
+
+    def group(self, title: str, **attributes: str) -> None:
+        """Open a group with a tooltip; :meth:`close` ends it."""
+        group = self.add("g", **attributes)
+        ET.SubElement(group, "title").text = clean(title)
+        self.at = group
+
+    def close(self) -> None:
+        self.at = self.root
+
+    def hazard(self) -> str:
+        """The barrier's stripes, defined on first use."""
+        name = f"{self.uid}-hazard"
+        if self.root.find(f".//pattern[@id='{name}']") is None:
+            defs = ET.Element("defs")
+            pattern = ET.SubElement(defs, "pattern", {
+                "id": name, "width": "12", "height": "12", "patternUnits": "userSpaceOnUse",
+                "patternTransform": "rotate(45)",
+            })  # fmt: skip
+            ET.SubElement(pattern, "rect", {"width": "12", "height": "12", "class": "stripe0"})
+            ET.SubElement(pattern, "line", {"x1": "0", "y1": "0", "x2": "0", "y2": "12", "class": "stripe1"})
+            self.root.insert(3, defs)
+        return f"url(#{name})"
+
+    def finish(self, width: float, height: float) -> str:
+        """The SVG's text, with a background, at its natural size and able to shrink."""
+        w, h = _figure(round(width)), _figure(round(height))
+        self.root.set("viewBox", f"0 0 {w} {h}")
+        self.root.set("width", w)
+        self.root.set("height", h)
+        background = ET.Element("rect", {"class": "paper", "width": w, "height": h})
+        self.root.insert(3, background)
+        return ET.tostring(self.root, encoding="unicode")
+
+
+def stylesheet(scope: str, theme: Theme) -> str:
+    """The rules under ``scope`` in plain colours: not every SVG reader knows custom properties."""
+    light, dark = (
+        _RULES.format(s=scope, font=FONT, mono=MONO, **{name: pair[i] for name, pair in PALETTE.items()})
+        for i in (0, 1)
+    )
+    if theme == "light":
+        return light
+    return dark if theme == "dark" else f"{light}@media screen and (prefers-color-scheme: dark) {{{dark}}}\n"
+
+
+def uid_of(*parts: object) -> str:
+    """An id that depends on nothing but what is drawn."""
+    return "oto-" + hashlib.sha256("\x1f".join(map(str, parts)).encode()).hexdigest()[:10]
+
+
+def clean(text: str) -> str:
+    """Text without the characters that XML forbids."""
+    return _CONTROL.sub("�", text)
+
+
+def text_width(text: str, size: float = 13.0, mono: bool = False) -> float:
+    """Pixels that ``text`` needs at most."""
+    if mono:
+        return 0.62 * size * len(text)
+    return size * sum(_WIDE.get(c) or _NARROW.get(c) or 0.66 for c in text)
+
+
+def wrap(words: list[str], width: float, size: float = 13.0, joint: str = " ") -> list[str]:
+    """Lines of ``words`` no wider than ``width``; a word that is wider has a line of its own."""
+    lines: list[str] = []
+    for word in words:
+        if lines and text_width(lines[-1] + joint + word, size) <= width:
+            lines[-1] += joint + word
+        else:
+            lines.append(word)
+    return lines
+
+
+def _figure(value: float | str) -> str:
+    return value if isinstance(value, str) else f"{value:.2f}".rstrip("0").rstrip(".")

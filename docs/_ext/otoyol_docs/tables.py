@@ -1,0 +1,93 @@
+"""Tables as Markdown, each made from the data it describes; a pure function of the page's language and arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import otoyol
+from otoyol.explain.text import number
+from otoyol.spec import BLOCKS, FAMILIES
+from otoyol_docs import evidence, figures, published, specdoc
+from otoyol_docs.markdown import code, table
+
+
+def blocks(lang: str) -> str:
+    """The rows of :data:`otoyol.spec.BLOCKS`."""
+    head = ("block", "preact", "branch F", "post", "inner width", "expansion")
+    rows = [
+        (
+            code(name), " ".join(row.preact) or "–", " ".join(row.branch), " ".join(row.post) or "–",
+            "width" if row.inner == "width" else "input × expansion", number(row.expansion, lang),
+        )
+        for name, row in BLOCKS.items()
+    ]  # fmt: skip
+    return table(head, rows)
+
+
+def families(lang: str) -> str:
+    """Every family with its cost at its own input size."""
+    rows = []
+    for name, build in FAMILIES.items():
+        spec = build()
+        cost = otoyol.cost.count(spec)
+        depths = "-".join(str(stage.depth) for stage in spec.stages)
+        rows.append((code(name), otoyol.spec.block_text(spec.block), depths, spec.input.text,
+                     *(number(value, lang) for value in (cost.params, cost.macs, cost.activations))))  # fmt: skip
+    head = ("family", "block", "depths", "input", "parameters", "MACs", "activations")
+    return table(head, rows, "llllrrr")
+
+
+def convolutions(lang: str, text: str, stage: str, block: str) -> str:
+    """The convolutions of one block's branch and what each costs; stage and block count from 0."""
+    chosen = figures.ops(text, f"stages.{stage}.{block}.branch", "conv")
+    all_weights, all_macs = figures.weights(chosen), figures.macs(chosen)
+    rows = [
+        (f"{op.kernel}×{op.kernel}", f"{op.c_in} → {op.c_out}", number(figures.weights([op]), lang),
+         number(figures.weights([op]) / all_weights, lang, ".0%"), number(figures.macs([op]), lang),
+         number(figures.macs([op]) / all_macs, lang, ".0%"))
+        for op in chosen
+    ]  # fmt: skip
+    head = {
+        "en": ("convolution", "channels", "weights", "share", "MACs", "share"),
+        "tr": ("konvolüsyon", "kanallar", "ağırlık", "pay", "MAC", "pay"),
+    }
+    return table(head[lang], rows, "llrrrr")
+
+
+def fields(lang: str) -> str:
+    """Every field of every model of a spec."""
+    return specdoc.fields(lang)
+
+
+def conventions(lang: str, text: str) -> str:
+    """What each counting tool reports for a design, and why."""
+    from otoyol.cost.conventions import explain_table
+
+    return str(explain_table(otoyol.parse(text))) + lang
+
+
+def cli(lang: str) -> str:
+    """The help of every verb."""
+    from otoyol.cli.main import VERBS
+    from otoyol_docs.running import command
+
+    del lang
+    parts = [fenced("otoyol --help", command("--help").out)]
+    parts += [f"## otoyol {verb}\n\n{fenced(f'otoyol {verb} --help', command(f'{verb} --help').out)}" for verb in VERBS]
+    return "\n\n".join(parts)
+
+
+def fenced(line: str, out: str) -> str:
+    return "\n".join(["```console", f"$ {line}", out.strip("\n"), "```"])
+
+
+TABLES: dict[str, Callable[..., str]] = {
+    "blocks": blocks,
+    "cli": cli,
+    "conventions": conventions,
+    "convolutions": convolutions,
+    "evidence": evidence.records,
+    "families": families,
+    "fields": fields,
+    "published": published.rows,
+}

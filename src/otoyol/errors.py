@@ -21,10 +21,17 @@ class SpecError(OtoyolError):
 
     def __init__(self, field: str, given: object, allowed: str) -> None:
         self.field, self.given, self.allowed = field, given, allowed
-        shown = given if isinstance(given, str) else repr(given)
-        if len(shown) > 80:
-            shown = shown[:77] + "..."
-        super().__init__(f"{field}: got {shown}; allowed: {allowed}")
+        super().__init__(f"{_shown(field)}: got {_shown(given)}; allowed: {allowed}")
+
+
+def _shown(value: object) -> str:
+    """At most 80 printable characters of whatever came in."""
+    try:
+        text = value if isinstance(value, str) else repr(value)
+    except (ValueError, RecursionError):  # an integer of thousands of digits, data nested a thousand deep
+        text = f"{type(value).__name__} that cannot be shown"
+    text = text if len(text) <= 80 else text[:77] + "..."
+    return text if text and text.isprintable() else ascii(text)
 
 
 class WeightsError(OtoyolError):

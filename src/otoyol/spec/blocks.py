@@ -80,6 +80,8 @@ class Block(BaseModel):
     def _from_text(cls, value: Any, handler: ModelWrapValidatorHandler[Block]) -> Block:
         if isinstance(value, str):
             return BLOCKS[value] if value in BLOCKS else handler(_parse_block(value))
+        if not isinstance(value, dict | Block):
+            raise ValueError(_BLOCK_TEXT)
         return handler(value)
 
     @model_validator(mode="after")
@@ -120,6 +122,8 @@ BLOCKS: dict[str, Block] = {
     "separable": Block(branch="dw3 norm act conv1 norm"),
 }
 
+_BLOCK_TEXT = f"one of {', '.join(BLOCKS)}, or preact/branch/post with tokens separated by dots"
+
 
 def branch_channels(branch: Slot, c_in: Any, mid: Any, out: Any) -> list[tuple[Any, Any]]:
     """Channels in and out of every token of a branch: convolutions put out ``mid``, the last one ``out``, and
@@ -137,7 +141,7 @@ def _parse_block(text: str) -> dict[str, Any]:
     """``preact/branch/post[/input][/x<expansion>]`` with tokens separated by dots."""
     parts = text.split("/")
     if len(text) > 400 or not 3 <= len(parts) <= 5:
-        raise ValueError(f"one of {', '.join(BLOCKS)}, or preact/branch/post with tokens separated by dots")
+        raise ValueError(_BLOCK_TEXT)
     fields: dict[str, Any] = {"preact": parts[0], "branch": parts[1], "post": parts[2]}
     for part in parts[3:]:
         if re.fullmatch(r"x\d{1,2}", part):

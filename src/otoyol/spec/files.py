@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from otoyol.errors import OtoyolError, SpecError
+from otoyol.spec.data import loads
 from otoyol.spec.model import Spec
 
-MAX_BYTES = 1 << 20
-MAX_NESTING = 16
+MAX_BYTES = 1 << 16
 SUFFIXES = (".yaml", ".yml", ".toml", ".json")
 
 
@@ -21,8 +21,11 @@ def load(path: str | os.PathLike[str]) -> Spec:
 
 def from_mapping(fields: Any) -> Spec:
     """A spec from plain data. Raises SpecError."""
-    if not isinstance(fields, dict) or not all(isinstance(key, str) for key in fields):
-        raise SpecError("spec", type(fields).__name__, "a mapping of field names to values")
+    if not isinstance(fields, dict):
+        given = "nothing" if fields is None else fields
+        raise SpecError("spec", given, "a mapping of field names to values")
+    if wrong := [key for key in fields if not isinstance(key, str)]:
+        raise SpecError("spec", f"the key {wrong[0]!r:.40}", "field names as keys")
     return Spec(**fields)
 
 
@@ -32,7 +35,7 @@ def to_mapping(spec: Spec) -> dict[str, Any]:
 
 
 def read_mapping(path: str | os.PathLike[str]) -> Any:
-    """Plain data of a YAML, TOML or JSON file of at most 1 MiB."""
+    """Plain data of a YAML, TOML or JSON file of at most :data:`MAX_BYTES` bytes."""
     path = Path(path)
     if path.suffix not in SUFFIXES:
         raise SpecError("file", path.name, f"a name that ends in {', '.join(SUFFIXES)}")
@@ -47,52 +50,6 @@ def read_mapping(path: str | os.PathLike[str]) -> Any:
         return loads(data.decode("utf-8-sig"), path.suffix)
     except UnicodeDecodeError as error:
         raise SpecError("file", path.name, f"UTF-8 text (byte {error.start} is not)") from None
-
-
-def loads(text: str, suffix: str = ".yaml") -> Any:
-    """Plain data from text in the format that ``suffix`` names. Raises SpecError."""
-    try:
-        if suffix == ".json":
-            import json
-
-            return json.loads(text)
-        if suffix == ".toml":
-            import tomllib
-
-            return tomllib.loads(text)
-        return _yaml(text)
-    except OtoyolError:
-        raise
-    except RecursionError:
-        raise SpecError("file", "data nested too deeply", f"at most {MAX_NESTING} levels") from None
-    except ValueError as error:  # JSONDecodeError and TOMLDecodeError are ValueErrors
-        raise SpecError("file", str(error).splitlines()[0], f"valid {suffix[1:].upper()}") from None
-
-
-def _yaml(text: str) -> Any:
-    import yaml
-
-    class Loader(yaml.SafeLoader):
-        """Safe, and without aliases: they are how a small file becomes a large one."""
-
-        level = 0
-
-        def compose_node(self, parent: Any, index: Any) -> Any:
-            if self.check_event(yaml.AliasEvent):
-                raise SpecError("file", f"the alias *{self.peek_event().anchor}", "YAML without aliases")
-            self.level += 1
-            if self.level > MAX_NESTING:
-                raise SpecError("file", "data nested too deeply", f"at most {MAX_NESTING} levels")
-            node = super().compose_node(parent, index)
-            self.level -= 1
-            return node
-
-    try:
-        return yaml.load(text, Loader)  # noqa: S506 (a SafeLoader)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f"line {mark.line + 1}" if mark else "the text"
-        raise SpecError("file", where, f"valid YAML ({getattr(error, 'problem', None) or 'unreadable'})") from None
 
 
 def dumps(spec: Spec, suffix: str = ".yaml") -> str:

@@ -6,10 +6,10 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 
-from otoyol.errors import SpecError
 from otoyol.spec.blocks import BLOCKS, BlockField
-from otoyol.spec.parts import Act, Attention, Count, Expansion, Head, Input, Norm, Rate, Shortcut, Stage, Stem
+from otoyol.spec.parts import Act, Attention, Count, Expansion, Flag, Head, Input, Norm, Rate, Shortcut, Stage, Stem
 from otoyol.spec.plan import StagePlan, plan_stages
+from otoyol.spec.refusal import spec_error
 
 MAX_STAGES = 16
 
@@ -44,7 +44,7 @@ class Spec(BaseModel):
     attention: Attention = Attention()
     norm: Norm = Norm()
     act: Act = "relu"
-    zero_init: bool = True
+    zero_init: Flag = True
     drop_path: Rate = 0.0
     head: Head = Head()
     taps: Literal["raw", "preact", "postact"] = "preact"
@@ -55,7 +55,7 @@ class Spec(BaseModel):
         try:
             super().__init__(**fields)
         except ValidationError as error:
-            raise spec_error(error) from None
+            raise spec_error(error, type(self)) from None
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
@@ -70,26 +70,3 @@ class Spec(BaseModel):
     def model_copy(self, *, update: Any = None, deep: bool = False) -> Self:  # noqa: ARG002 (pydantic's signature)
         """A changed spec is validated again, so that its plan can never be stale."""
         return type(self)(**{**{name: getattr(self, name) for name in type(self).model_fields}, **(update or {})})
-
-
-def spec_error(error: ValidationError, *prefix: str) -> SpecError:
-    """The first of pydantic's complaints as one sentence; ``prefix`` is the path to what was validated."""
-    first = error.errors(include_url=False)[0]
-    steps: list[str] = [*prefix]
-    for step in first["loc"]:
-        if isinstance(step, int):
-            steps[-1:] = [f"{steps[-1] if steps else ''}[{step}]"]
-        elif step in _FIELDS:
-            steps.append(step)
-    allowed = first["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
-    if first["type"] == "extra_forbidden":
-        steps.append(str(first["loc"][-1])[:80])
-        return SpecError(".".join(steps), first["input"], "known fields only; see `otoyol show --schema`")
-    if first["type"] == "missing":
-        steps.append(str(first["loc"][-1])) if not steps or steps[-1] != first["loc"][-1] else None
-        return SpecError(".".join(steps), "nothing", "a value is required")
-    return SpecError(".".join(steps) or "spec", first["input"], allowed)
-
-
-_FIELDS = {name for model in (Spec, Stage, Stem, Input, Norm, Attention, Shortcut, Head) for name in model.model_fields}
-_FIELDS |= set(BLOCKS["basic"].__class__.model_fields)

@@ -8,8 +8,18 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    WithJsonSchema,
+    model_validator,
+)
 
+from otoyol.errors import SpecError
 from otoyol.spec.blocks import BlockField
 
 Count = Annotated[int, Field(ge=1, strict=True)]
@@ -18,14 +28,23 @@ Depth = Annotated[int, Field(ge=1, le=4_096, strict=True)]
 Stride = Annotated[int, Field(ge=1, le=4, strict=True)]
 Dilation = Annotated[int, Field(ge=1, le=64, strict=True)]
 Pixels = Annotated[int, Field(ge=1, le=16_384, strict=True)]
-Kernel = Annotated[int, Field(ge=1, le=31, multiple_of=1, strict=True)]
-Rate = Annotated[float, Field(ge=0.0, lt=1.0, allow_inf_nan=False)]
+Flag = Annotated[bool, Field(strict=True)]
+Rate = Annotated[float, Field(ge=0.0, lt=1.0, allow_inf_nan=False, strict=True)]
+
+
+def _odd(kernel: int) -> int:
+    if kernel % 2 == 0:
+        raise ValueError("an odd kernel from 1 to 31")
+    return kernel
+
+
+Kernel = Annotated[int, Field(ge=1, le=31, strict=True), AfterValidator(_odd)]
 
 
 def _fraction(value: Any) -> Any:
     """Integers, ``3/2`` and decimal text; floats by their shortest decimal form."""
     if isinstance(value, bool) or not isinstance(value, int | float | str | Fraction):
-        raise ValueError("a positive rational such as 4, 3/2 or 1.5")
+        raise ValueError("a rational from 1/64 to 64 such as 4, 3/2 or 1.5")
     text = str(value)
     try:
         number = Fraction(text) if len(text) <= 24 and "e" not in text.lower() else None
@@ -53,16 +72,30 @@ class Part(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     PRIMARY: ClassVar[str] = "kind"
+    SHORT: ClassVar[dict[str, Any]] = {}  # JSON Schema of the short form where it is not the primary field's
 
     @model_validator(mode="before")
     @classmethod
     def _from_primary(cls, value: Any) -> Any:
         return value if isinstance(value, dict | BaseModel) or value is None else {cls.PRIMARY: value}
 
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: Any, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """The short form beside the mapping, so that editors accept both."""
+        schema = handler.resolve_ref_schema(reference := handler(core_schema))
+        if "anyOf" not in schema:
+            mapping = dict(schema)
+            schema.clear()
+            primary = mapping["properties"].get(cls.PRIMARY, {})
+            short = cls.SHORT or {key: value for key, value in primary.items() if key not in ("default", "title")}
+            schema |= {"title": mapping.pop("title"), "anyOf": [short, mapping]}
+        return reference
+
 
 class Input(Part):
     """One image, without the batch: channels × height × width; ``3x224x224`` for short."""
 
+    SHORT: ClassVar[dict[str, Any]] = {"type": "string", "pattern": "^[0-9]{1,6}x[0-9]{1,6}x[0-9]{1,6}$"}
     channels: Width = 3
     height: Pixels = 224
     width: Pixels = 224
@@ -75,6 +108,8 @@ class Input(Part):
             if len(sizes) != 3 or not all(s.isdecimal() and len(s) <= 6 for s in sizes):
                 raise ValueError("channels x height x width, such as 3x224x224")
             return dict(zip(("channels", "height", "width"), map(int, sizes), strict=True))
+        if not isinstance(value, dict | BaseModel):
+            raise ValueError("channels x height x width, such as 3x224x224")
         return value
 
     @property
@@ -90,10 +125,11 @@ class Stem(Part):
     """
 
     PRIMARY: ClassVar[str] = "kernels"
+    SHORT: ClassVar[dict[str, Any]] = {"enum": ["imagenet", "deep", "tiered", "cifar"]}
     kernels: Annotated[tuple[Kernel, ...], Field(min_length=1, max_length=8)] = (7,)
     widths: Annotated[tuple[Width, ...], Field(min_length=1, max_length=8)] = (64,)
     strides: Annotated[tuple[Stride, ...], Field(min_length=1, max_length=8)] = (2,)
-    activated: bool = True
+    activated: Flag = True
     pool: Literal["max", "none"] = "max"
 
     @model_validator(mode="before")
@@ -101,16 +137,19 @@ class Stem(Part):
     def _from_primary(cls, value: Any) -> Any:
         if isinstance(value, str):
             if value not in STEMS:
-                raise ValueError(f"one of {', '.join(STEMS)}, or kernels, widths, strides, activated and pool")
+                raise ValueError(
+                    f"one of {', '.join(STEMS)}, or a mapping of kernels, widths, strides, activated and pool"
+                )
             return dict(STEMS[value])
+        if not isinstance(value, dict | BaseModel):
+            raise ValueError(f"one of {', '.join(STEMS)}, or a mapping of kernels, widths, strides, activated and pool")
         return value
 
     @model_validator(mode="after")
     def _agree(self) -> Stem:
-        if not len(self.kernels) == len(self.widths) == len(self.strides):
-            raise ValueError("kernels, widths and strides of the same length")
-        if any(kernel % 2 == 0 for kernel in self.kernels):
-            raise ValueError("odd kernels")
+        for name in ("widths", "strides"):
+            if len(getattr(self, name)) != len(self.kernels):
+                raise SpecError(f"stem.{name}", list(getattr(self, name)), f"{len(self.kernels)}, one for each kernel")
         return self
 
 
@@ -129,8 +168,8 @@ class Norm(Part):
     """
 
     kind: Literal["batch", "group", "frozen", "sync"] = "batch"
-    eps: Annotated[float, Field(gt=0.0, lt=1.0, allow_inf_nan=False)] = 1e-5
-    momentum: Annotated[float, Field(gt=0.0, le=1.0, allow_inf_nan=False)] = 0.1
+    eps: Annotated[float, Field(gt=0.0, lt=1.0, allow_inf_nan=False, strict=True)] = 1e-5
+    momentum: Annotated[float, Field(gt=0.0, le=1.0, allow_inf_nan=False, strict=True)] = 0.1
     groups: Count = 32
 
 
@@ -186,9 +225,9 @@ class Shortcut(Part):
     reads: Literal["preact", "raw"] = "preact"
     norm: Literal["auto", "yes", "no"] = "auto"
     gate: Literal["none", "scale", "exclusive", "shortcut-only", "dropout"] = "none"
-    scale: Annotated[float, Field(ge=-10.0, le=10.0, allow_inf_nan=False)] = 0.5
-    branch_scale: Annotated[float, Field(ge=-10.0, le=10.0, allow_inf_nan=False)] = 1.0
-    gate_bias: Annotated[float, Field(ge=-100.0, le=100.0, allow_inf_nan=False)] = -6.0
+    scale: Annotated[float, Field(ge=-10.0, le=10.0, allow_inf_nan=False, strict=True)] = 0.5
+    branch_scale: Annotated[float, Field(ge=-10.0, le=10.0, allow_inf_nan=False, strict=True)] = 1.0
+    gate_bias: Annotated[float, Field(ge=-100.0, le=100.0, allow_inf_nan=False, strict=True)] = -6.0
     dropout: Rate = 0.5
 
 
@@ -206,7 +245,7 @@ class Head(Part):
     @model_validator(mode="after")
     def _agree(self) -> Head:
         if self.pool == "none" and self.classes:
-            raise ValueError("pool avg where there are classes, or classes 0")
+            raise SpecError("head.pool", "none", f"avg where there are classes ({self.classes}), or head.classes 0")
         return self
 
 

@@ -1,6 +1,6 @@
 """The text form: ``resnet50@block=bottleneck-v2,expansion=6,depths=3-4-6-3``.
 
-A family, then the fields that differ from it. Only letters, digits and ``. , = @ - _ / : +`` occur, so it needs no
+A family, then the fields that differ from it. Only letters, digits and ``. , = @ - _ / :`` occur, so it needs no
 quoting in a shell or in a URL's query. ``depths``, ``widths``, ``strides`` and ``dilations`` are columns over the
 stages; ``stage2.attention=se`` overrides the second stage alone; ``default`` clears an optional field.
 """
@@ -17,8 +17,9 @@ from pydantic import BaseModel, ValidationError
 from otoyol.errors import SpecError
 from otoyol.spec.blocks import Block, block_text
 from otoyol.spec.families import FAMILIES, family
-from otoyol.spec.model import MAX_STAGES, Spec, spec_error
+from otoyol.spec.model import MAX_STAGES, Spec
 from otoyol.spec.parts import Input, Part, Stage, Stem
+from otoyol.spec.refusal import spec_error
 
 MAX_TEXT = 4096
 COLUMNS = {"depths": "depth", "widths": "width", "strides": "stride", "dilations": "dilation"}
@@ -29,7 +30,7 @@ _PARTS: dict[str, type[Part]] = {
     if isinstance(field.annotation, type) and issubclass(field.annotation, Part)
 }
 _LISTS = {"stem.kernels", "stem.widths", "stem.strides"}
-_TEXT = re.compile(r"[A-Za-z0-9.,=@_/:+-]*\Z")
+_TEXT = re.compile(r"[A-Za-z0-9.,=@_/:-]*\Z")
 
 
 def parse(text: str) -> Spec:
@@ -37,7 +38,7 @@ def parse(text: str) -> Spec:
     if len(text) > MAX_TEXT:
         raise SpecError("spec", f"{len(text)} characters", f"at most {MAX_TEXT}")
     if not _TEXT.match(text):
-        raise SpecError("spec", text, "a family, then @field=value,field=value with letters, digits and .,=_/:+-")
+        raise SpecError("spec", text, "a family, then @field=value,field=value with letters, digits and .,=_/:-")
     base, at, rest = text.partition("@")
     spec = family(base)
     if not at:
@@ -73,7 +74,15 @@ def edit(spec: Spec, edits: Mapping[str, str]) -> Spec:
         raise SpecError(
             "widths", "nothing", f"a width for each of the {len(stages)} stages, stage{lacking[0] + 1} has none"
         )
-    return Spec(**{**fields, "stages": stages})
+    try:
+        return Spec(**{**fields, "stages": stages})
+    except SpecError as error:
+        raise SpecError(_from_one(error.field), error.given, _from_one(error.allowed)) from None
+
+
+def _from_one(text: str) -> str:
+    """``stages[0].depth`` as the text form calls it, ``stage1.depth``."""
+    return re.sub(r"stages\[(\d+)\]", lambda found: f"stage{int(found[1]) + 1}", text)
 
 
 def _set_column(stages: list[dict[str, Any]], key: str, text: str) -> None:
@@ -91,7 +100,7 @@ def _set_column(stages: list[dict[str, Any]], key: str, text: str) -> None:
 
 def _integers(key: str, text: str) -> tuple[int, ...]:
     if not re.fullmatch(r"\d{1,18}(-\d{1,18})*", text):
-        raise SpecError(key, text, "whole numbers separated by -")
+        raise SpecError(key, text, "whole numbers separated by -, such as 3-4-6-3")
     return tuple(map(int, text.split("-")))
 
 
@@ -120,7 +129,7 @@ def _set_field(fields: dict[str, Any], path: str, text: str, key: str, model: ty
         try:
             current = part.model_validate(current)
         except ValidationError as error:
-            raise spec_error(error, name) from None
+            raise spec_error(error, part, name) from None
     inner = dict(current)
     inner[leaf] = None if text == CLEAR else _value(f"{name}.{leaf}", text)
     fields[name] = inner

@@ -12,7 +12,7 @@ from otoyol.cli.words import language, word
 def families(pattern: Annotated[str, option("pattern")] = "", /, *, json: Json = False, lang: Lang = None) -> None:
     from otoyol.spec import FAMILIES, block_text
 
-    lang = language(lang)
+    tongue = language(lang)
     rows = []
     for name in sorted(FAMILIES, key=_natural):
         if pattern not in name:
@@ -46,7 +46,7 @@ def families(pattern: Annotated[str, option("pattern")] = "", /, *, json: Json =
         for row in rows
     ]
     head = ("family", "block", "depths", "shortcut", "attention", "input", "classes")
-    write([Table("", tuple(word(f"head.{name}", lang) for name in head), "lllllrr", cells)])
+    write([Table("", tuple(word(f"head.{name}", tongue) for name in head), "lllllrr", cells)])
 
 
 def _natural(name: str) -> list[tuple[int, str]]:

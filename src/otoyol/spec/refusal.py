@@ -70,7 +70,7 @@ def _short(limit: float) -> str:
 def _limits(marked: Any, annotation: Any) -> dict[str, Any]:
     """The bounds at a field (or any other bearer of metadata) and inside its annotation."""
     found: dict[str, Any] = {}
-    for mark in getattr(marked, "metadata", None) or getattr(marked, "__metadata__", ()):
+    for mark in getattr(marked, "metadata", ()) or getattr(marked, "__metadata__", ()):
         found |= {name: getattr(mark, name) for name in _BOUNDS if getattr(mark, name, None) is not None}
         found |= _limits(mark, None)
     for inner in get_args(annotation):

@@ -51,8 +51,9 @@ class Sizes(NamedTuple):
 
 
 def strided(size: Number, stride: Number) -> Number:
-    """Output size of every strided operator here: k odd with padding k//2·dilation, or a 2×2 ceil-mode pool."""
-    return size if isinstance(stride, int) and stride == 1 else (size - 1) // stride + 1
+    """Output size of every strided operator here, ⌈size/stride⌉: k odd with padding k//2·dilation, or a 2×2 ceil-mode
+    pool."""
+    return size if isinstance(stride, int) and stride == 1 else (size + stride - 1) // stride
 
 
 class Tape:
@@ -109,8 +110,12 @@ def lower_block(form: Form, place: Place, n: Sizes, prefix: str = "", stage: int
     x = Tensor(INPUT, n.c_in, n.h, n.w)
     a = tape.pointwise(form.preact, "preact", x, form) if place.preact else x
     shortcut = _shortcut(tape, form, place, n, x, a)
+    if shortcut is not None and form.gate in ("scale", "dropout"):
+        shortcut = tape.add(f"shortcut.{form.gate}", form.gate, "shortcut", shortcut)  # type: ignore[arg-type]
     f = _branch(tape, form, n, a)
-    if form.gate in ("exclusive", "shortcut-only", "scale", "dropout"):
+    if shortcut is not None and form.gate == "scale":
+        f = tape.add("branch.scale", "scale", "branch", f)
+    if shortcut is not None and form.gate in ("exclusive", "shortcut-only"):
         f, shortcut = _gate(tape, form, n, x, f, shortcut)
     if place.drop_path:
         f = tape.add("drop_path", "drop_path", "branch", f)
@@ -161,16 +166,8 @@ def _shortcut(tape: Tape, form: Form, place: Place, n: Sizes, x: Tensor, a: Tens
     return tape.add("shortcut.norm", "norm", "shortcut", x, detail=form.norm) if form.shortcut_norm else x
 
 
-def _gate(
-    tape: Tape, form: Form, n: Sizes, x: Tensor, f: Tensor, shortcut: Tensor | None
-) -> tuple[Tensor, Tensor | None]:
+def _gate(tape: Tape, form: Form, n: Sizes, x: Tensor, f: Tensor, shortcut: Tensor) -> tuple[Tensor, Tensor]:
     """He et al. 2016, Table 1: what happens when the highway is not left alone."""
-    if shortcut is None:
-        return f, None
-    if form.gate == "scale":
-        return tape.add("branch.scale", "scale", "branch", f), tape.add("shortcut.scale", "scale", "shortcut", shortcut)
-    if form.gate == "dropout":
-        return f, tape.add("shortcut.dropout", "dropout", "shortcut", shortcut)
     g = tape.conv("shortcut.gate", "shortcut", x, n.out, 1, n.stride, bias=True)
     g = tape.add("shortcut.sigmoid", "sigmoid", "shortcut", g)
     keep = tape.add("shortcut.complement", "complement", "shortcut", g)

@@ -99,7 +99,7 @@ class Run(Live):
 
 
 class Draw(Live):
-    """````{draw} block SPEC```` (with ``:stage:`` from 1 and ``:block:`` from 0) or ````{draw} network SPEC````; the
+    """````{draw} block SPEC```` (with ``:stage:`` and ``:block:``, from 1) or ````{draw} network SPEC````; the
     content is the caption, and the text that stands for the picture where it cannot be seen."""
 
     required_arguments = 1

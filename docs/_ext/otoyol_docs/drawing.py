@@ -8,9 +8,9 @@ from typing import Any
 import otoyol
 
 
-def block(text: str, lang: str, theme: Any, stage: int = 1, block: int = 0) -> str:
-    """A block of a stage (from 1), the block's index from 0."""
-    return otoyol.draw.block_svg(otoyol.parse(text), stage=stage, block=block, lang=lang, theme=theme)
+def block(text: str, lang: str, theme: Any, stage: int = 1, block: int = 1) -> str:
+    """A block of a stage, both counted from 1 as on the command line."""
+    return otoyol.draw.block_svg(otoyol.parse(text), stage=stage - 1, block=block - 1, lang=lang, theme=theme)
 
 
 def network(text: str, lang: str, theme: Any) -> str:

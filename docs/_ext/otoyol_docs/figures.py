@@ -7,6 +7,7 @@ from functools import cache
 from typing import Any
 
 import otoyol
+from otoyol.cost import formulas
 from otoyol.ops import Op, Ops, Tap
 from otoyol_docs.published import published
 
@@ -28,15 +29,13 @@ def ops(text: str, prefix: str = "", kind: str = "") -> list[Op]:
 
 
 def weights(chosen: Sequence[Op]) -> int:
-    """Weights of convolutions, without biases: k² · C_in · C_out / groups."""
-    return sum(op.kernel**2 * op.c_in * op.c_out // op.groups for op in chosen if op.kind == "conv")
+    """Weights of the convolutions and linear layers among ``chosen``, without biases."""
+    return sum(map(formulas.weights, chosen))
 
 
 def macs(chosen: Sequence[Op]) -> int:
-    """Multiply-accumulates of convolutions for one image: weights × output positions."""
-    return sum(
-        op.kernel**2 * op.c_in * op.c_out // op.groups * op.h_out * op.w_out for op in chosen if op.kind == "conv"
-    )
+    """Multiply-accumulates of the convolutions and linear layers among ``chosen``, for one image."""
+    return sum(map(formulas.macs, chosen))
 
 
 def tap(text: str, name: str) -> Tap:

@@ -24,7 +24,12 @@ def meanings() -> dict[str, dict[str, str]]:
 def schemas() -> dict[str, dict[str, Any]]:
     """The JSON Schema of every model by its name."""
     schema = Spec.model_json_schema()
-    return {"Spec": schema, **schema["$defs"]}
+    return {"Spec": schema, **{name: _in_full(part) for name, part in schema["$defs"].items()}}
+
+
+def _in_full(schema: dict[str, Any]) -> dict[str, Any]:
+    """Of a part that a short form may stand for, the mapping."""
+    return next((choice for choice in schema.get("anyOf", ()) if "properties" in choice), schema)
 
 
 def fields(lang: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import otoyol
+from otoyol.cost import formulas
 from otoyol.explain.text import number
 from otoyol.spec import BLOCKS, FAMILIES
 from otoyol_docs import evidence, figures, published, specdoc
@@ -61,9 +62,35 @@ def fields(lang: str) -> str:
 
 def conventions(lang: str, text: str) -> str:
     """What each counting tool reports for a design, and why."""
-    from otoyol.cost.conventions import explain_table
+    from otoyol.cost.conventions import explain_table, part_text
 
-    return str(explain_table(otoyol.parse(text))) + lang
+    rows = []
+    for row in explain_table(otoyol.parse(text)):
+        parts = "; ".join(part_text(part, lang) for part in row.parts) or "–"
+        figures = (number(row.operations, lang), number(row.difference, lang))
+        name = code(row.convention.name) + ("" if row.written.name == "modules" else f" ({row.written.name})")
+        rows.append((name, row.convention.unit, *figures, parts))
+    return table(("preset", "unit", "figure", "beyond plain MACs", "of what"), rows, "llrrl")
+
+
+def notes(lang: str) -> str:
+    """What each counting tool counts, and where it is known to be wrong."""
+    from otoyol.cost.conventions import CONVENTIONS
+
+    rows = [
+        (code(name), each.calls_it, each.unit, each.why[lang], each.wrong[lang]) for name, each in CONVENTIONS.items()
+    ]
+    return table(("preset", "the tool calls it", "it is", "why it differs", "where it is wrong"), rows)
+
+
+def elementwise(lang: str) -> str:
+    """FLOPs an element of every operator that is neither convolution nor linear."""
+    del lang
+    rows = [
+        (code(name), row.operator_class, row.forward, row.backward, f"{row.of}put", row.reasoning)
+        for name, row in formulas.PER_ELEMENT.items()
+    ]
+    return table(("operator", "class", "forward", "backward", "for each element of its", "reasoning"), rows, "llrrll")
 
 
 def cli(lang: str) -> str:
@@ -86,8 +113,10 @@ TABLES: dict[str, Callable[..., str]] = {
     "cli": cli,
     "conventions": conventions,
     "convolutions": convolutions,
+    "elementwise": elementwise,
     "evidence": evidence.records,
     "families": families,
     "fields": fields,
+    "notes": notes,
     "published": published.rows,
 }

@@ -18,7 +18,7 @@ ADDED = ("params", "macs", "train_bytes")
 
 def facts(spec: Spec) -> dict[str, Any]:
     """What each kind adds to the design without attention, at the place it has here; ``places`` for the design's own
-    kind (SE where it has none). ``pure_without`` and ``pure_with`` count identity blocks: attention changes none."""
+    kind (SE where it has none). ``clean_without`` and ``clean_with`` count blocks whose shortcut carries bare x."""
     own = list(dict.fromkeys(plan.form.attention for plan in spec.plan))
     bare = with_attention(spec, "none") or spec
     base = totals(bare)
@@ -32,10 +32,14 @@ def facts(spec: Spec) -> dict[str, Any]:
         "here": totals(spec),
         "kinds": kinds,
         "places": {place: _added(with_attention(spec, kind, place), base) for place in PLACES},
-        "pure_without": highway(bare).pure,
-        "pure_with": highway(with_attention(spec, kind) or spec).pure,
+        "clean_without": _clean(bare),
+        "clean_with": _clean(with_attention(spec, kind) or spec),
         "blocks": len(highway(spec).blocks),
     }
+
+
+def _clean(spec: Spec) -> int:
+    return sum(all(o.where == "post" for o in block.obstacles) for block in highway(spec).blocks)
 
 
 def _added(changed: Spec | None, base: dict[str, int]) -> dict[str, Any] | None:
@@ -60,11 +64,15 @@ def answer(spec: Spec) -> Telling:
             "macs_share": counted["macs"] / base["macs"],
         }
     headline = "external" if present and present[0] == "external" else ("present" if present else "absent")
-    clean = {name: found[name] for name in ("pure_without", "pure_with", "blocks")}
+    clean = {name: found[name] for name in ("clean_without", "clean_with", "blocks")}
     paragraphs = [Line("why.attention.skip", clean)]
     if all(found["kinds"].values()):
         eca, cbam, se = (found["kinds"][kind] for kind in ("eca", "cbam", "se"))
-        figures = {f"{kind}_{n}": row[n] for kind, row in (("se", se), ("eca", eca), ("cbam", cbam)) for n in ("params", "macs")}
+        figures = {
+            f"{kind}_{n}": row[n]
+            for kind, row in (("se", se), ("eca", eca), ("cbam", cbam))
+            for n in ("params", "macs")
+        }
         paragraphs.append(Line("why.attention.kinds", figures))
     ends = [found["places"][place] for place in ("spatial", "end")]
     if all(ends) and ends[0]["params"] != ends[1]["params"]:
@@ -75,7 +83,11 @@ def answer(spec: Spec) -> Telling:
     head = ("attention_what", "added_params", "params_share", "added_macs", "macs_share", "added_train_bytes")
     rows = [_row(Line(f"attention.{kind}"), row, base) for kind, row in found["kinds"].items()]
     rows += [
-        _row(Line("attention.at", {"kind": Line(f"attention.{found['kind']}"), "place": Line(f"place.{place}")}), row, base)
+        _row(
+            Line("attention.at", {"kind": Line(f"attention.{found['kind']}"), "place": Line(f"place.{place}")}),
+            row,
+            base,
+        )
         for place, row in found["places"].items()
     ]
     return Telling(

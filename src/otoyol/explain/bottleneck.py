@@ -40,15 +40,15 @@ def facts(spec: Spec) -> dict[str, Any]:
         out = here["channels"][-1]
         shape = shape_of(here)
         mid = inside(out)
-        other = bottleneck_weights(out, mid) if shape == "flat" else pair_weights(out)
+        other_weights = bottleneck_weights(out, mid) if shape == "flat" else pair_weights(out)
         stages.append(
             here
             | {
                 "shape": shape,
                 "other_channels": [out, mid, mid, out] if shape == "flat" else [out, out, out],
-                "other_weights": other,
-                "other_macs": other * here["positions"],
-                "ratio": here["weights"] / other if shape == "flat" else other / here["weights"],
+                "other_weights": other_weights,
+                "other_macs": other_weights * here["positions"],
+                "ratio": here["weights"] / other_weights if shape == "flat" else other_weights / here["weights"],
             }
         )
     shapes = [stage["shape"] for stage in stages]

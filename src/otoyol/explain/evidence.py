@@ -45,14 +45,17 @@ EVIDENCE: dict[str, tuple[Figures, tuple[str, ...]]] = {
     "projection_options": ({"error_a": 25.03, "error_b": 24.52, "error_c": 24.19}, ("he2015_t3",)),
     # 1603.05027 Table 1: ResNet-110, a 1×1 convolution on every shortcut.
     "projection_everywhere": ({"error_identity": 6.61, "error_conv": 12.22}, ("he2016_t1",)),
-    # OpenMMLab's ResNetV1C-50 and ResNetV1D-50, one recipe, accuracy: the pool before the projection is all that differs.
+    # OpenMMLab's ResNetV1C-50 and ResNetV1D-50, one recipe, accuracy: only the pool before the projection differs.
     "projection_pool": ({"accuracy_c": 77.01, "accuracy_d": 77.54}, ("mmpretrain",)),
     # 1603.05027 Table 1, same network: scaling, gating and dropout on the shortcut.
-    "highway_blocked": ({"error_identity": 6.61, "error_scaled": 12.35, "error_gated": 8.7, "error_shortcut_gated": 6.91},
-                        ("he2016_t1",)),
+    "highway_blocked": (
+        {"error_identity": 6.61, "error_scaled": 12.35, "error_gated": 8.7, "error_shortcut_gated": 6.91},
+        ("he2016_t1",),
+    ),
     # 1709.01507 Table 2 (ImageNet, re-implementation, single crop), GFLOPs as printed.
     "attention_se": (
-        {"error_50": 24.8, "error_se_50": 23.29, "g_50": 3.86, "g_se_50": 3.87, "error_101": 23.17, "error_se_101": 22.38},
+        {"error_50": 24.8, "error_se_50": 23.29, "g_50": 3.86, "g_se_50": 3.87,
+         "error_101": 23.17, "error_se_101": 22.38},
         ("senet_t2",),
     ),
     # 1709.01507 Table 14 (ResNet-50).

@@ -74,15 +74,15 @@ def answer(spec: Spec) -> Telling:
     paragraphs = [Line(f"why.preact.{equations}", _named(here))]
     if here["run"]:
         (a, b), (c, d) = here["run_first"], here["run_last"]
-        paragraphs.append(
-            Line("why.preact.run", _named(here) | {"first": f"{a}.{b}", "last": f"{c}.{d}"})
-        )
+        paragraphs.append(Line("why.preact.run", _named(here) | {"first": f"{a}.{b}", "last": f"{c}.{d}"}))
     if here["final"]:
         paragraphs.append(Line("why.preact.final", {"final": joined([f"obstacle.{kind}" for kind in here["final"]])}))
     else:
         paragraphs.append(Line("why.preact.no_final"))
     if here["norms"]:
-        paragraphs.append(Line("why.preact.fold_all" if here["foldable"] == here["norms"] else "why.preact.fold", _named(here)))
+        paragraphs.append(
+            Line("why.preact.fold_all" if here["foldable"] == here["norms"] else "why.preact.fold", _named(here))
+        )
     paragraphs.append(Line("why.preact.memory", _named(here)))
     if other:
         both = _named(here) | {f"other_{name}": value for name, value in _named(other).items()}

@@ -24,7 +24,7 @@ def facts(spec: Spec) -> dict[str, Any]:
     """
     audit = highway(spec)
     here = totals(spec)
-    blocks = []
+    blocks: list[dict[str, Any]] = []
     for (_, ops), found in zip(blocks_of(lower(spec).ops), audit.blocks, strict=True):
         shortcut = [op for op in ops if op.slot == "shortcut"]
         if found.changes_shape or shortcut:
@@ -160,10 +160,10 @@ def _rows(found: dict[str, Any]) -> tuple[tuple[Cell | Line | str, ...], ...]:
             )
         )
     for kind, option in found["options"].items():
-        name = Line("why.projection.option", {"kind": kind})
+        label = Line("why.projection.option", {"kind": kind})
         if option is None:
-            rows.append((name, "", Line("why.projection.impossible"), *[Cell(None)] * 3))
+            rows.append((label, "", Line("why.projection.impossible"), *[Cell(None)] * 3))
         else:
             stands = Line("why.projection.option_run", {"pure": option["pure"], "run": option["run"]})
-            rows.append((name, "", stands, Cell(option["params"]), Cell(option["macs"], "si"), Cell(None)))
+            rows.append((label, "", stands, Cell(option["params"]), Cell(option["macs"], "si"), Cell(None)))
     return tuple(rows)

@@ -53,15 +53,13 @@ def with_attention(spec: Spec, kind: str, place: str | None = None) -> Spec | No
 
 def with_expansion(spec: Spec, expansion: Fraction) -> Spec | None:
     """Another expansion at the same stage widths."""
-    return possible(
-        lambda: spec.model_copy(update={"stages": _stages(spec, lambda _, __: {"expansion": expansion})})
-    )
+    return possible(lambda: spec.model_copy(update={"stages": _stages(spec, lambda _, __: {"expansion": expansion})}))
 
 
 def with_inside(spec: Spec, expansion: Fraction) -> Spec | None:
     """Another expansion at the same output widths: the inside changes. Groups keep their number of channels."""
 
-    def change(stage: Stage, plan: StagePlan) -> dict[str, Any]:
+    def change(_: Stage, plan: StagePlan) -> dict[str, Any]:
         if plan.form.inner == "input":
             return {"expansion": expansion}
         width = plan.out / expansion
@@ -108,7 +106,7 @@ def other_ordering(spec: Spec) -> Spec | None:
     """Post-activation turned into full pre-activation (He et al. 2016, Fig. 4 e), everything else into v1."""
     to_preact = not any(plan.form.preact for plan in spec.plan)
 
-    def change(stage: Stage, plan: StagePlan) -> dict[str, Any]:
+    def change(_: Stage, plan: StagePlan) -> dict[str, Any]:
         between, _ = _pointwise(plan.form.branch)
         body = _trimmed(plan.form.branch)
         preact, branch, post = (between, body, ()) if to_preact else ((), (*body, "norm"), ("act",))

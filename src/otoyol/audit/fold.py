@@ -21,8 +21,9 @@ Verdict = Literal["preceding", "following", "none"]
 
 _NONE: frozenset[int] = frozenset()
 
-# A channel's affine map passes through these unchanged; the two drops are identities at inference.
-TRANSPARENT = {"avgpool", "mean", "subsample", "dropout", "drop_path"}
+DROPS = {"dropout", "drop_path"}  # identities at inference
+# A channel's scale and shift pass through these unchanged.
+TRANSPARENT = {"avgpool", "mean", "subsample", *DROPS}
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Fold:
     ``into`` names the convolutions or linear layers that take it over. ``behind`` and ``ahead`` say why it cannot
     go back or forward (``""`` where it can, or where the other way already serves): ``group``, ``shared`` (the
     convolution has another reader), ``padding`` (zero padding), ``output`` (the norm's output leaves the network), or
-    the kind of the operator in the way (``add``, ``maxpool``, ``act``, ``image`` …). ``alters_taps`` names
+    the kind of the operator in the way (``add``, ``maxpool``, ``act``, ``mul`` …). ``alters_taps`` names
     the taps whose tensor the folding changes, though the network's output stays.
     """
 
@@ -88,17 +89,26 @@ def _fold(network: Ops, index: int, reads: list[list[int]], gone: dict[int, int]
 
     if op.detail == "group":
         return fold("none", behind="group", ahead="group"), None
-    source = op.inputs[0]
-    home = gone.get(source, source)  # a norm right behind a norm that has folded finds the same convolution
-    behind: str = "image" if home == INPUT else ops[home].kind
-    if behind == "conv" and reads[source] == [index]:
-        return fold("preceding", [home], span={home, source}), home
+    home, chain = _home(ops, op.inputs[0], gone)
+    behind: str = ops[home].kind
+    if behind == "conv" and all(len(reads[i]) == 1 for i in chain):
+        return fold("preceding", [home], span=set(chain)), home
     behind = "shared" if behind == "conv" else behind
     span: set[int] = set()
     takers, ahead = _takers(ops, index, reads, span)
     if not ahead:
         return fold("following", takers, behind, span=span), None
     return fold("none", behind=behind, ahead=ahead), None
+
+
+def _home(ops: Sequence[Op], source: int, gone: dict[int, int]) -> tuple[int, list[int]]:
+    """The operator that a norm really reads at inference, and the operators from there to it: drops do nothing then,
+    and a norm that has folded is part of its convolution."""
+    chain = [source]
+    while source in gone or ops[source].kind in DROPS:
+        source = ops[source].inputs[0]
+        chain.append(source)
+    return source, chain
 
 
 def _takers(ops: Sequence[Op], index: int, reads: list[list[int]], span: set[int]) -> tuple[list[int], str]:

@@ -107,7 +107,7 @@ def other_ordering(spec: Spec) -> Spec | None:
     to_preact = not any(plan.form.preact for plan in spec.plan)
 
     def change(_: Stage, plan: StagePlan) -> dict[str, Any]:
-        between, _ = _pointwise(plan.form.branch)
+        between = _pointwise(plan.form.branch)[0]
         body = _trimmed(plan.form.branch)
         preact, branch, post = (between, body, ()) if to_preact else ((), (*body, "norm"), ("act",))
         block = Block(preact=preact, branch=branch, post=post, inner=plan.form.inner)

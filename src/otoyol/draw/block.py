@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from otoyol.audit import highway
 from otoyol.draw import labels, marks
-from otoyol.draw.graph import HIGHWAY, BlockGraph, Node, block_graph, block_ops
+from otoyol.draw.graph import HIGHWAY, BlockGraph, Node, block_graph, block_ops, obstacles
 from otoyol.draw.labels import say
 from otoyol.draw.layout import (
     MARGIN,
@@ -18,7 +19,7 @@ from otoyol.draw.layout import (
     grid_of,
 )
 from otoyol.draw.svg import Drawing, Theme, text_width, uid_of, wrap
-from otoyol.ops import INPUT
+from otoyol.ops import INPUT, Op
 from otoyol.spec import Spec
 
 MIN_WIDTH = 460.0
@@ -41,15 +42,17 @@ def block_svg(
     labels.check_lang(lang)
     stage = min(1, len(spec.plan) - 1) if stage is None else stage
     graph = block_graph(block_ops(spec, stage, block))
+    blocked = obstacles(graph, next(a for a in highway(spec).blocks if (a.stage, a.block) == (stage, block)))
+    status = highway_status(blocked, lang)
     name = labels.spec_name(spec)
     place = say("draw.block.place", lang, stage=stage + 1, block=block + 1, depth=spec.plan[stage].depth)
     uid = uid or uid_of("block", name, stage, block, lang, theme)
-    d = Drawing(uid, theme, f"{name}: {place}", describe(graph, lang))
+    d = Drawing(uid, theme, f"{name}: {place}", describe(graph, status, lang))
     width = grid_of(graph, lang, 0, MIN_WIDTH).width
     y = heading(d, place, name, width)
-    y = status_line(d, graph, lang, y, width)
+    y = status_line(d, status, blocked == (), y, width)
     grid = grid_of(graph, lang, y + 44, MIN_WIDTH)
-    _Picture(d, graph, grid, lang).draw()
+    _Picture(d, graph, grid, blocked or (), lang).draw()
     y = grid.end + 56
     for line in wrap(say("draw.legend.block", lang).split(), grid.width - 2 * MARGIN, 11.5):
         d.text(MARGIN, y, line, "small")
@@ -80,19 +83,19 @@ def text_form_lines(name: str, width: float, most: int = 6) -> list[str]:
     return lines if len(lines) <= most else [*lines[: most - 1], lines[most - 1][: size - 1] + "…"]
 
 
-def highway_status(graph: BlockGraph, lang: str) -> str:
+def highway_status(blocked: tuple[Op, ...] | None, lang: str) -> str:
     """One sentence: open, obstructed by what, or absent."""
-    if graph.join < 0:
+    if blocked is None:
         return say("draw.highway.absent", lang)
-    if not graph.highway:
+    if not blocked:
         return say("draw.highway.open", lang)
-    return say("draw.highway.obstructed", lang, what=labels.listed(graph.highway, lang))
+    return say("draw.highway.obstructed", lang, what=labels.listed(blocked, lang))
 
 
-def status_line(d: Drawing, graph: BlockGraph, lang: str, y: float, width: float) -> float:
+def status_line(d: Drawing, status: str, is_open: bool, y: float, width: float) -> float:
     """The road sign and the status beside it; the baseline of the last line."""
-    lines = wrap(highway_status(graph, lang).split(), width - 2 * MARGIN - 30, 13.5)
-    marks.road_sign(d, MARGIN + 10, y + 24, graph.join >= 0 and not graph.highway)
+    lines = wrap(status.split(), width - 2 * MARGIN - 30, 13.5)
+    marks.road_sign(d, MARGIN + 10, y + 24, is_open)
     y += 28.5
     for line in lines:
         d.text(MARGIN + 30, y, line, "strong")
@@ -100,9 +103,9 @@ def status_line(d: Drawing, graph: BlockGraph, lang: str, y: float, width: float
     return y - 18
 
 
-def describe(graph: BlockGraph, lang: str) -> str:
+def describe(graph: BlockGraph, status: str, lang: str) -> str:
     """The picture in words, for those who do not see it."""
-    parts = [highway_status(graph, lang)]
+    parts = [status]
     for lane in range(graph.lanes):
         here = [node.op for node in graph.nodes if node.lane == lane]
         if here:
@@ -115,8 +118,9 @@ def describe(graph: BlockGraph, lang: str) -> str:
 class _Picture:
     """Draws a graph on its grid; one method a kind of mark."""
 
-    def __init__(self, d: Drawing, graph: BlockGraph, grid: Grid, lang: str) -> None:
+    def __init__(self, d: Drawing, graph: BlockGraph, grid: Grid, blocked: tuple[Op, ...], lang: str) -> None:
         self.d, self.graph, self.grid, self.lang = d, graph, grid, lang
+        self.blocked = {op.name for op in blocked}
         self.ops = [node.op for node in graph.nodes]
         self.scale = flow_scale(self.ops)
         self.road = grid.lanes[HIGHWAY].x
@@ -265,7 +269,7 @@ class _Picture:
         if i == self.graph.join:
             marks.plus(d, self.road, middle)
         elif node.lane == HIGHWAY:
-            marks.barrier(d, self.road, middle)
+            (marks.barrier if node.op.name in self.blocked else marks.plate)(d, self.road, middle)
         else:
             height = glyph_height(node.op)
             marks.glyph(d, node.op, self.grid.lanes[node.lane].x, middle - height / 2, height, self.scale)

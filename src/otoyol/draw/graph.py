@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from otoyol.audit import BlockAudit
 from otoyol.errors import SpecError
 from otoyol.ops import INPUT, Op, lower
 from otoyol.spec import Spec
@@ -84,10 +85,13 @@ def block_graph(ops: Sequence[Op]) -> BlockGraph:
     return BlockGraph(nodes, join, branch_lane, 1 + max(lanes.values()), 1 + max(rows))
 
 
-def obstacles(ops: Sequence[Op]) -> tuple[Op, ...] | None:
-    """What stands on a block's identity path, in order; None where the block has no shortcut."""
-    graph = block_graph(ops)
-    return graph.highway if graph.join >= 0 else None
+def obstacles(graph: BlockGraph, audit: BlockAudit) -> tuple[Op, ...] | None:
+    """What obstructs a block's identity path, in order, as the audit judges it (a scale of one, say, does not);
+    None where the block has no shortcut."""
+    if graph.join < 0:
+        return None
+    names = {obstacle.op for obstacle in audit.obstacles}
+    return tuple(op for op in graph.highway if op.name in names)
 
 
 def _chain(ops: Sequence[Op], end: int) -> list[int]:

@@ -27,10 +27,15 @@ def chevron(d: Drawing, x: float, y: float, way: int) -> None:
     d.add("path", "arrow", d=f"M{_f(x - 3 * way)} {_f(y - 4)}L{_f(x + 4 * way)} {_f(y)}L{_f(x - 3 * way)} {_f(y + 4)}Z")
 
 
-def barrier(d: Drawing, x: float, y: float, height: float = BARRIER) -> None:
+def barrier(d: Drawing, x: float, y: float) -> None:
     """A striped barrier across the motorway, centred on ``y``."""
     width = ROAD + 16
-    d.add("rect", "barrier", x=x - width / 2, y=y - height / 2, width=width, height=height, rx=3, fill=d.hazard())
+    d.add("rect", "barrier", x=x - width / 2, y=y - BARRIER / 2, width=width, height=BARRIER, rx=3, fill=d.hazard())
+
+
+def plate(d: Drawing, x: float, y: float) -> None:
+    """An operator that the audit finds harmless: written on the road, in nobody's way."""
+    d.add("rect", "panel", x=x - ROAD / 2 - 4, y=y - BARRIER / 2, width=ROAD + 8, height=BARRIER, rx=3)
 
 
 def road_sign(d: Drawing, x: float, y: float, is_open: bool) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from otoyol.audit import highway
 from otoyol.draw import labels, marks
 from otoyol.draw.block import heading
-from otoyol.draw.graph import blocks_of, obstacles
+from otoyol.draw.graph import block_graph, blocks_of, obstacles
 from otoyol.draw.labels import number, say
 from otoyol.draw.layout import BOLD, MARGIN, ROAD
 from otoyol.draw.svg import Drawing, Theme, text_width, uid_of, wrap
@@ -36,7 +37,7 @@ def network_svg(spec: Spec, lang: str = "en", theme: Theme = "auto", uid: str | 
     labels.check_lang(lang)
     name = labels.spec_name(spec)
     network = lower(spec)
-    stages = [stage_runs(network, stage) for stage in range(len(spec.plan))]
+    stages = [stage_runs(spec, network, stage) for stage in range(len(spec.plan))]
     total = sum(run.repeat for runs in stages for run in runs)
     clear = sum(run.repeat for runs in stages for run in runs if run.blocked == ())
     summary = say("draw.network.sum", lang, blocks=total, stages=len(stages), open=clear)
@@ -46,8 +47,9 @@ def network_svg(spec: Spec, lang: str = "en", theme: Theme = "auto", uid: str | 
     return _Road(d, spec, network, stages, lang).draw(name, summary)
 
 
-def stage_runs(network: Ops, stage: int) -> list[Run]:
+def stage_runs(spec: Spec, network: Ops, stage: int) -> list[Run]:
     """A stage's blocks, equal neighbours together."""
+    audits = [audit for audit in highway(spec).blocks if audit.stage == stage]
     runs: list[Run] = []
     last: object = None
     for index, block in enumerate(blocks_of(network.ops, stage)):
@@ -57,7 +59,7 @@ def stage_runs(network: Ops, stage: int) -> list[Run]:
             continue
         last = same
         branch = tuple(op for op in block if op.slot == "branch" and op.kind in ("conv", "linear"))
-        runs.append(Run(index, 1, branch, obstacles(block)))
+        runs.append(Run(index, 1, branch, obstacles(block_graph(block), audits[index])))
     return runs
 
 

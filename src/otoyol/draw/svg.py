@@ -38,6 +38,12 @@ PALETTE: dict[str, tuple[str, str]] = {
     "stripe": ("#ffd23f", "#ffd23f"),
     "open": ("#0a7a3d", "#3ecf82"),
     "sign": ("#00693c", "#00693c"),
+    "series0": ("#2f6db3", "#5b9be6"),
+    "series1": ("#e2a100", "#f0b93a"),
+    "series2": ("#1f8a5b", "#4cc38a"),
+    "series3": ("#b0413e", "#ff8a80"),
+    "series4": ("#7a4fb5", "#b08ae8"),
+    "series5": ("#5b6673", "#9aa6b2"),
     "onsign": ("#ffffff", "#ffffff"),
 }
 
@@ -73,6 +79,13 @@ _RULES = """
 {s} .stripe1 {{ stroke: #16202b; stroke-width: 6; }}
 {s} .barrier {{ stroke: {kerb}; stroke-width: 1.5; }}
 {s} .sign {{ fill: {sign}; }}
+{s} .series0 {{ fill: {series0}; }}
+{s} .series1 {{ fill: {series1}; }}
+{s} .series2 {{ fill: {series2}; }}
+{s} .series3 {{ fill: {series3}; }}
+{s} .series4 {{ fill: {series4}; }}
+{s} .series5 {{ fill: {series5}; }}
+{s} .texture {{ stroke: {paper}; stroke-width: 3; }}
 {s} .rule {{ stroke: {line}; stroke-width: 1; }}
 {s} .rim {{ fill: none; stroke: {onsign}; stroke-width: 1.5; }}
 {s} text.onsign {{ fill: {onsign}; }}
@@ -120,16 +133,25 @@ class Drawing:
         self.at = self.root
 
     def hazard(self) -> str:
-        """The barrier's stripes, defined on first use."""
-        name = f"{self.uid}-hazard"
+        """Paint of a barrier's stripes."""
+        return self._pattern("hazard", 12, 45, [("rect", "stripe0", "0 0 12 12"), ("line", "stripe1", "0 0 0 12")])
+
+    def texture(self, k: int) -> str:
+        """Paint of the lines over the ``k``-th series' hue (from 1), so that hue is not needed to tell series apart."""
+        return self._pattern(f"texture{k}", 7, (0, 45, -45, 90, 0, 20)[k], [("line", "texture", "0 0 0 7")])
+
+    def _pattern(self, name: str, size: int, turn: int, marks: list[tuple[str, str, str]]) -> str:
+        """A pattern defined on first use; its URL."""
+        name = f"{self.uid}-{name}"
         if self.root.find(f".//pattern[@id='{name}']") is None:
             defs = ET.Element("defs")
             pattern = ET.SubElement(defs, "pattern", {
-                "id": name, "width": "12", "height": "12", "patternUnits": "userSpaceOnUse",
-                "patternTransform": "rotate(45)",
+                "id": name, "width": str(size), "height": str(size), "patternUnits": "userSpaceOnUse",
+                "patternTransform": f"rotate({turn})",
             })  # fmt: skip
-            ET.SubElement(pattern, "rect", {"width": "12", "height": "12", "class": "stripe0"})
-            ET.SubElement(pattern, "line", {"x1": "0", "y1": "0", "x2": "0", "y2": "12", "class": "stripe1"})
+            for tag, css, box in marks:
+                names = ("x", "y", "width", "height") if tag == "rect" else ("x1", "y1", "x2", "y2")
+                ET.SubElement(pattern, tag, {"class": css} | dict(zip(names, box.split(), strict=True)))
             self.root.insert(3, defs)
         return f"url(#{name})"
 

@@ -1,0 +1,88 @@
+"""Reports: one self-contained HTML file about one design or several."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import shlex
+from collections.abc import Sequence
+from functools import cache
+from importlib import resources
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+import otoyol
+from otoyol.draw.labels import check_lang, spec_name
+from otoyol.errors import SpecError
+from otoyol.explain.text import catalogue, say
+from otoyol.report.tables import grid
+from otoyol.report.view import LETTERS, comparison_view, design_view
+from otoyol.spec import Spec
+from otoyol.spec.files import write_text
+
+
+def html(specs: Sequence[Spec], lang: str = "en", *, date: str | None = None, command: str | None = None) -> str:
+    """The report as one HTML document that needs nothing else: no script, no network, no other file.
+
+    Several designs are compared with the first. ``date`` (ISO, by default today's in UTC) and ``command`` are what
+    the page says of its making; equal arguments give equal text. Raises SpecError for no design, too many, or an
+    unknown language.
+    """
+    check_lang(lang)
+    specs = list(specs)
+    if not 1 <= len(specs) <= len(LETTERS):
+        raise SpecError("specs", f"{len(specs)} designs", f"1 to {len(LETTERS)}")
+    names = [spec_name(spec) for spec in specs]
+    title = (
+        say("report.title.one", lang, name=names[0])
+        if len(specs) == 1
+        else say("report.title.many", lang, designs=len(specs))
+    )
+    return _environment().get_template("page.html.j2").render(
+        lang=lang,
+        title=title,
+        words=_words(lang),
+        style=_style(),
+        version=otoyol.__version__,
+        date=date or datetime.datetime.now(datetime.UTC).date().isoformat(),
+        command=command or shlex.join(["otoyol", "report", *names, "--lang", lang]),
+        designs=[design_view(spec, i, len(specs), lang) for i, spec in enumerate(specs)],
+        comparison=comparison_view(specs, lang) if len(specs) > 1 else None,
+    )  # fmt: skip
+
+
+def write(
+    specs: Sequence[Spec],
+    path: str | os.PathLike[str],
+    lang: str = "en",
+    *,
+    date: str | None = None,
+    command: str | None = None,
+) -> None:
+    """Write :func:`html` to ``path``; the file appears whole or not at all. Raises OtoyolError."""
+    write_text(path, html(specs, lang, date=date, command=command))
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("otoyol.report", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    environment.filters["grid"] = grid
+    return environment
+
+
+@cache
+def _style() -> Markup:
+    """Our own style sheet; inside a style element nothing is escaped."""
+    return Markup(resources.files("otoyol.report").joinpath("style.css").read_text(encoding="utf-8"))  # noqa: S704
+
+
+def _words(lang: str) -> dict[str, str]:
+    """The catalogue's sentences of this page that need no facts."""
+    prefix = "report."
+    return {key.removeprefix(prefix): text for key, text in catalogue(lang).items() if key.startswith(prefix)}
+
+
+__all__ = ["html", "write"]

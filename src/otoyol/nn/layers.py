@@ -28,13 +28,6 @@ class AvgPool2dSame(nn.Module):
         return F.avg_pool2d(F.pad(x, (0, 1, 0, 1)), 2, 1)
 
 
-class GlobalAvgPool(nn.Module):
-    """(N, C, H, W) to (N, C)."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x.mean((2, 3))
-
-
 class Subsample(nn.Module):
     """Every ``stride``-th pixel: the strided half of shortcut A (He et al. 2015, section 3.3)."""
 
@@ -121,8 +114,8 @@ def layer(op: Op, norm: Norm, inplace: bool = False) -> nn.Module:
             return AvgPool2dSame()
         case "avgpool":  # ceil_mode, so that odd sizes agree with a strided 3×3's
             return nn.AvgPool2d(2, op.stride, ceil_mode=True, count_include_pad=False)
-        case "mean":
-            return GlobalAvgPool()
+        case "mean":  # torchvision's and timm's layers, so that tools that go by classes count ours as theirs
+            return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(1))
         case "subsample":
             return Subsample(op.stride)
         case "pad":

@@ -170,6 +170,14 @@ def test_pycls_counts_a_bias_once_a_channel_and_a_squeeze_as_two_convolutions() 
     assert gated.activations - plain.activations == 8 + 64
 
 
+def test_a_bias_over_a_map_is_a_channels_worth_to_pycls_and_an_outputs_worth_to_ptflops() -> None:
+    # Three blocks with a gate each (a 1×1 convolution with a bias), 16×32×32, 32×16×16 and 64×8×8, and fc's ten.
+    spec = otoyol.parse("cifar_resnet110_exclusive@depths=1-1-1")
+    plain = count_as(spec, "paper")
+    assert count_as(spec, "pycls") - plain == 16 + 32 + 64 + 10
+    assert count_as(spec, "ptflops-aten") - plain == 16 * 32 * 32 + 32 * 16 * 16 + 64 * 8 * 8 + 10
+
+
 # timm, results/benchmark-infer-amp-nchw-pt240-cu124-rtx3090.csv (GMACs, MActs, million parameters at the size).
 TIMM = {
     ("resnet18", 224): (1.82, 2.48, 11.69),

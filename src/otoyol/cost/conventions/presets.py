@@ -79,6 +79,8 @@ TORCHINFO = (
     Term(MULTIPLYING, 1, "bias additions"),
     Term(("norm",), 1, "params", sees="leaf"),
 )
+# A module that is called past its parent is listed under the caller, and its parameters under both.
+TORCHINFO_PARAMS = (*ALL_PARAMS, Term(("conv",), 1, "gate params"))
 
 THOP = (
     *PLAIN,
@@ -198,7 +200,7 @@ _ROWS = (
         },
     ),
     Convention(
-        "torchinfo", "torchinfo", "mult-adds", "MACs", TORCHINFO, ALL_PARAMS, None,
+        "torchinfo", "torchinfo", "mult-adds", "MACs", TORCHINFO, TORCHINFO_PARAMS, None,
         why={
             "en": "Parameters times output positions for every module named Conv, biases included; for every other "
             "module just its parameters.",
@@ -207,9 +209,11 @@ _ROWS = (
         },
         wrong={
             "en": "A norm costs its 2C parameters however large the picture; activations, pools and additions are "
-            "free; a norm that has children, such as timm's BatchNormAct2d, costs nothing.",
+            "free; a norm that has children, such as timm's BatchNormAct2d, costs nothing. The parameters of a module "
+            "called past its parent, here a gate on the shortcut, are counted twice.",
             "tr": "Norm, resim ne kadar büyük olursa olsun 2C parametresi kadardır; aktivasyonlar, havuzlamalar ve "
-            "toplamalar bedavadır; timm'in BatchNormAct2d'si gibi alt modülü olan normlar hiç sayılmaz.",
+            "toplamalar bedavadır; timm'in BatchNormAct2d'si gibi alt modülü olan normlar hiç sayılmaz. Üst modülü "
+            "atlanarak çağrılan modülün, burada kısayoldaki kapının, parametreleri iki kez sayılır.",
         },
     ),
     Convention(

@@ -30,6 +30,11 @@ def _biases(op: Op) -> int:
     return op.c_out if op.bias else 0
 
 
+def _gate_params(op: Op) -> int:
+    """Parameters of a gate on the shortcut (He et al. 2016, section 3.1): its module is called past its parent."""
+    return params(op) if op.slot == "shortcut" and op.bias else 0
+
+
 QUANTITIES: Final[dict[str, Callable[[Op], int]]] = {
     "macs": macs,
     "inputs": elements_in,
@@ -39,6 +44,7 @@ QUANTITIES: Final[dict[str, Callable[[Op], int]]] = {
     "bias additions": _bias_additions,
     "biases": _biases,
     "params": params,
+    "gate params": _gate_params,
 }
 
 QUANTITY_WORDS: Final[dict[str, Words]] = {
@@ -50,4 +56,5 @@ QUANTITY_WORDS: Final[dict[str, Words]] = {
     "bias additions": {"en": "biased outputs", "tr": "yanlılık eklenen çıkış"},
     "biases": {"en": "bias elements", "tr": "yanlılık elemanı"},
     "params": {"en": "parameters", "tr": "parametre"},
+    "gate params": {"en": "parameters of gates", "tr": "kapı parametresi"},
 }

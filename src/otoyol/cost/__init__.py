@@ -1,4 +1,4 @@
-"""Exact cost: of one design (:func:`count`), of its parts (:func:`table`, :func:`by`), of millions (:func:`count_batch`).
+"""Exact cost: of one design (:func:`count`), its parts (:func:`table`, :func:`by`), and millions (:func:`count_batch`).
 
 Never torch; numpy only where arrays come in.
 """

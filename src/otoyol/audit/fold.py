@@ -124,8 +124,8 @@ def _takers(ops: Sequence[Op], index: int, reads: list[list[int]], span: set[int
         op = ops[reader]
         if op.kind == "linear" or (op.kind == "conv" and op.kernel == 1):
             takers.append(reader)
-        elif op.kind == "conv":
-            return [], "padding"
+        elif op.kind == "conv" or (op.kind == "avgpool" and op.stride == 1):
+            return [], "padding"  # ResNet-D's pool in a dilated stage keeps the size by padding with zeros
         elif op.kind in TRANSPARENT or (op.kind == "norm" and op.detail != "group"):
             more, obstacle = _takers(ops, reader, reads, span)
             if obstacle:

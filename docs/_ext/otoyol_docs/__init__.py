@@ -8,7 +8,8 @@
 ``{n}`count("resnet50").params` ``        one figure, written as the page's language writes figures
 ========================================  =============================================================
 
-A command that exits with another status than the page says, code that raises and an unknown name fail the build.
+A command that exits with another status than the page says, code that raises and an unknown name are errors, which
+fail a build with -W.
 """
 
 from __future__ import annotations

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import shlex
+from abc import abstractmethod
 from pathlib import Path
 from typing import Any, ClassVar
 
 from docutils import nodes
 from docutils.parsers.rst import directives as option
 from sphinx.application import Sphinx
-from sphinx.errors import ExtensionError
 from sphinx.util.docutils import SphinxDirective
 
+from otoyol.errors import OtoyolError
 from otoyol.explain.text import number
 from otoyol.spec.files import write_text
 from otoyol_docs import drawing, figures, running, tables
@@ -38,16 +39,12 @@ class Live(SphinxDirective):
     def lang(self) -> str:
         return language_of(self.env.docname)
 
-    def fail(self, message: str) -> ExtensionError:
-        source, line = self.get_source_info()
-        return ExtensionError(f"{source}:{line}: {message}")
+    @abstractmethod
+    def make(self) -> list[nodes.Node]: ...
 
     def run(self) -> list[nodes.Node]:
         self.env.note_reread()
         return self.make()
-
-    def make(self) -> list[nodes.Node]:
-        raise self.fail("a directive without a maker")
 
 
 class Command(Live):
@@ -60,10 +57,13 @@ class Command(Live):
 
     def make(self) -> list[nodes.Node]:
         line = " ".join(self.arguments[0].split())
-        outcome = running.command(line)
+        try:
+            outcome = running.command(line)
+        except Exception as error:
+            raise self.error(f"`otoyol {line}` raised {type(error).__name__}: {error}") from error
         wanted = self.options.get("status", 0)
         if outcome.status != wanted:
-            raise self.fail(f"`otoyol {line}` left with {outcome.status}, not {wanted}: {outcome.err or outcome.out}")
+            raise self.error(f"`otoyol {line}` left with {outcome.status}, not {wanted}: {outcome.err or outcome.out}")
         shown = (outcome.out + outcome.err).rstrip("\n").splitlines()
         limit = self.options.get("lines", len(shown))
         if len(shown) > limit:
@@ -87,7 +87,7 @@ class Run(Live):
         try:
             printed = running.python(code, namespace, self.env.docname).rstrip("\n")
         except Exception as error:
-            raise self.fail(f"the code raised {type(error).__name__}: {error}") from error
+            raise self.error(f"the code raised {type(error).__name__}: {error}") from error
         if "hide" in self.options:
             return []
         shown: list[nodes.Node] = [nodes.literal_block(code, code, language="python")]
@@ -109,12 +109,15 @@ class Draw(Live):
     def make(self) -> list[nodes.Node]:
         what, *rest = shlex.split(self.arguments[0])
         if what not in drawing.DRAWINGS or len(rest) != 1:
-            raise self.fail(f"draw {', '.join(drawing.DRAWINGS)} of one spec, not {self.arguments[0]}")
+            raise self.error(f"draw {', '.join(drawing.DRAWINGS)} of one spec, not {self.arguments[0]}")
         places = {key: self.options[key] for key in ("stage", "block") if key in self.options}
         caption = " ".join(self.content)
         figure = nodes.figure(classes=["otoyol-drawing"])
         for theme in ("light", "dark"):
-            svg = drawing.DRAWINGS[what](rest[0], self.lang, theme, **places)
+            try:
+                svg = drawing.DRAWINGS[what](rest[0], self.lang, theme, **places)
+            except OtoyolError as error:
+                raise self.error(f"{self.arguments[0]}: {error}") from error
             name = f"{what}-{hashlib.sha256(svg.encode()).hexdigest()[:16]}-{theme}.svg"
             folder = Path(self.env.srcdir) / "_generated"
             folder.mkdir(exist_ok=True)
@@ -138,8 +141,12 @@ class Generated(Live):
     def make(self) -> list[nodes.Node]:
         name, *arguments = shlex.split(self.arguments[0])
         if name not in tables.TABLES:
-            raise self.fail(f"one of {', '.join(tables.TABLES)}, not {name}")
-        return self.parse_text_to_nodes(tables.TABLES[name](self.lang, *arguments), allow_section_headings=True)
+            raise self.error(f"one of {', '.join(tables.TABLES)}, not {name}")
+        try:
+            text = tables.TABLES[name](self.lang, *arguments)
+        except Exception as error:
+            raise self.error(f"{self.arguments[0]}: {type(error).__name__}: {error}") from error
+        return self.parse_text_to_nodes(text, allow_section_headings=True)
 
 
 def figure_role(
@@ -154,5 +161,5 @@ def figure_role(
     try:
         shown = number(figures.value(expression), language_of(env.docname), how.strip())
     except Exception as error:
-        raise ExtensionError(f"{env.docname}:{lineno}: {text}: {type(error).__name__}: {error}") from error
+        return [], [inliner.reporter.error(f"{text}: {type(error).__name__}: {error}", line=lineno)]
     return [nodes.inline(rawtext, shown, classes=["otoyol-figure"])], []

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 ROOT = Path(__file__).resolve().parents[3]
-COLUMNS = "96"
+COLUMNS = "88"
 
 
 class Outcome(NamedTuple):

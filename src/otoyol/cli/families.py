@@ -46,7 +46,7 @@ def families(pattern: Annotated[str, option("pattern")] = "", /, *, json: Json =
         for row in rows
     ]
     head = ("family", "block", "depths", "shortcut", "attention", "input", "classes")
-    write([Table("", tuple(word(f"head.{name}", tongue) for name in head), "lllllrr", cells)])
+    write([Table("", tuple(word(f"head.{name}", tongue) for name in head), cells)])
 
 
 def _natural(name: str) -> list[tuple[int, str]]:

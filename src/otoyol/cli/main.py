@@ -14,12 +14,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from otoyol import __version__
-from otoyol.errors import OtoyolError
+from otoyol.errors import MissingExtraError, OtoyolError
 
 if TYPE_CHECKING:
     from cyclopts import App
 
-VERBS = ("families", "show", "schema", "completion")
+VERBS = ("families", "show", "why", "compare", "cost", "draw", "check", "report", "schema", "completion")
+EXTRAS = {"torch": "torch", "torchvision": "torch", "safetensors": "torch", "timm": "timm", "matplotlib": "plot",
+          "sklearn": "demo", "PIL": "demo"}  # fmt: skip
 
 FINE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 
@@ -61,6 +63,10 @@ def run(tokens: Sequence[str]) -> int:
         sys.stdout.flush()
     except (CycloptsError, OtoyolError) as error:
         return _refuse(str(error))
+    except ModuleNotFoundError as error:
+        if error.name not in EXTRAS:
+            raise
+        return _refuse(str(MissingExtraError(error.name, EXTRAS[error.name])))
     except OSError as error:  # standard output: a full disk, a closed file
         return _refuse(error.strerror or str(error))
     return result if isinstance(result, int) else FINE

@@ -5,21 +5,33 @@ Everything is rendered before the first byte is written, so that an error leaves
 
 from __future__ import annotations
 
+import os
+import re
 import sys
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 
+class Heading(NamedTuple):
+    text: str
+
+
 class Table(NamedTuple):
-    """Cells as text; ``align`` has one letter a column, l or r."""
+    """Cells as text. Columns of figures are set to the right."""
 
     title: str
     head: tuple[str, ...]
-    align: str
     rows: Sequence[tuple[str, ...]]
 
+    @property
+    def align(self) -> str:
+        """One letter a column, l or r."""
+        columns = zip(*self.rows, strict=True) if self.rows else [()] * len(self.head)
+        return "".join("r" if all(map(_FIGURE.match, column)) else "l" for column in columns)
 
-Item = str | Table
+
+Item = str | Heading | Table
+_FIGURE = re.compile(r"[-+−±≈]?%?\d[\d.,]*( ?[A-Za-z%×]{1,4})?\Z|\d+([x×]\d+)+\Z|[–-]?\Z")
 
 
 def write_json(value: Any) -> None:
@@ -35,8 +47,26 @@ def write(items: Sequence[Item]) -> None:
 
 
 def plain(items: Sequence[Item]) -> str:
-    """Aligned text without boxes and colour, for pipes, files and screen readers."""
-    return "\n\n".join(_plain_table(item) if isinstance(item, Table) else item for item in items) + "\n"
+    """Aligned text without boxes and colour, for pipes, files and screen readers.
+
+    Lines are broken only where the environment sets COLUMNS; tables never are.
+    """
+    return "\n\n".join(map(_plain_item, items)) + "\n"
+
+
+def _plain_item(item: Item) -> str:
+    if isinstance(item, Table):
+        return _plain_table(item)
+    text = item.text if isinstance(item, Heading) else item
+    columns = os.environ.get("COLUMNS", "")
+    if not columns.isdecimal() or int(columns) < 20:
+        return text
+    import textwrap
+
+    return "\n".join(
+        textwrap.fill(line, int(columns), subsequent_indent=" " * (len(line) - len(line.lstrip())))
+        for line in text.splitlines()
+    )
 
 
 def _plain_table(table: Table) -> str:
@@ -66,7 +96,12 @@ def _rich(items: Sequence[Item]) -> str:
             if isinstance(item, str):
                 console.print(Text(item))
                 continue
-            table = RichTable(title=Text(item.title) if item.title else None, title_justify="left", box=box.SIMPLE_HEAD)
+            if isinstance(item, Heading):
+                console.print(Text(item.text, style="bold"))
+                continue
+            if item.title:
+                console.print(Text(item.title, style="italic"))
+            table = RichTable(box=box.SIMPLE_HEAD, pad_edge=False)
             for name, side in zip(item.head, item.align, strict=True):
                 table.add_column(Text(name), justify="right" if side == "r" else "left", overflow="fold")
             for row in item.rows:

@@ -74,13 +74,11 @@ def page(spec: Spec, lang: str) -> list[Item]:
         Table(
             word("title.stages", lang),
             heads("stage", "blocks", "channels_through", "stride", "dilation", "groups", "output"),
-            "lllrrrr",
             stages,
         ),
         Table(
             word("title.taps", lang),
             heads("tap", "channels", "size", "stride", "receptive_field", "offset"),
-            "lrrrrr",
             taps,
         ),
     ]

@@ -25,4 +25,9 @@ def word(key: str, lang: str, **facts: Any) -> str:
     return say(f"cli.{key}", lang, **facts)
 
 
-__all__ = ["ENVIRONMENT", "language", "number", "word"]
+def signed(value: float, lang: str, spec: str = "") -> str:
+    """A difference with its sign before it, as :func:`number` writes it."""
+    return ("-" if value < 0 else "+") + number(abs(value), lang, spec)
+
+
+__all__ = ["ENVIRONMENT", "language", "number", "signed", "word"]

@@ -1,0 +1,78 @@
+"""otoyol compare: designs side by side, differences to the first."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from otoyol.cli.inputs import label, read_spec
+from otoyol.cli.options import Json, Lang, SpecTexts, option
+from otoyol.cli.output import Item, Table, write, write_json
+from otoyol.cli.words import language, number, signed, word
+from otoyol.errors import SpecError
+
+QUANTITIES = (
+    ("params", "si"), ("macs", "si"), ("activations", "si"), ("weight_bytes", "bytes"), ("train_bytes", "bytes"),
+    ("train_bytes_lean", "bytes"), ("peak_inference_bytes", "bytes"), ("flops_per_byte", ".1f"),
+    ("receptive_field", ""), ("stride", ""), ("open_blocks", ""), ("longest_open_run", ""),
+)  # fmt: skip
+
+
+def compare(
+    specs: SpecTexts,
+    /,
+    *,
+    batch: Annotated[int, option("batch", "--batch")] = 1,
+    json: Json = False,
+    lang: Lang = None,
+) -> None:
+    designs = [read_spec(text) for text in specs]
+    if len(designs) < 2:
+        raise SpecError("specs", len(designs), "two or more")
+    facts = [_facts(design, batch) for design in designs]
+    if json:
+        write_json(facts)
+    else:
+        write(page(facts, language(lang)))
+
+
+def _facts(spec: Any, batch: int) -> dict[str, Any]:
+    from otoyol.audit import highway
+    from otoyol.cli.facts import count_facts, tap_facts
+    from otoyol.cost import count
+
+    audit, tap = highway(spec), tap_facts(spec)[-1]
+    return {
+        "spec": label(spec),
+        "batch": batch,
+        **count_facts(count(spec, batch=batch)),
+        "receptive_field": tap["receptive_field"],
+        "stride": tap["stride"],
+        "blocks": len(audit.blocks),
+        "open_blocks": audit.pure,
+        "longest_open_run": audit.run.length,
+    }
+
+
+def page(facts: list[dict[str, Any]], lang: str) -> list[Item]:
+    """The first design's figures, then the others' with their differences; few columns, so that names may be long."""
+    names = [f"{letter}  {row['spec']}" for letter, row in zip(_letters(len(facts)), facts, strict=True)]
+    head, rows = [word("head.quantity", lang), "A"], []
+    for letter in _letters(len(facts))[1:]:
+        head += [letter, f"{letter} − A"]
+    for key, unit in QUANTITIES:
+        base = facts[0][key]
+        cells = [word(f"head.{key}", lang), number(base, lang, unit)]
+        for row in facts[1:]:
+            cells += [number(row[key], lang, unit), _difference(row[key], base, lang)]
+        rows.append(tuple(cells))
+    return ["\n".join(names), Table(word("title.compare", lang), tuple(head), rows)]
+
+
+def _letters(count: int) -> list[str]:
+    return [chr(ord("A") + i) if i < 26 else f"A{i}" for i in range(count)]
+
+
+def _difference(value: float, base: float, lang: str) -> str:
+    if value == base:
+        return "="
+    return signed(value / base - 1, lang, ".1%") if base else signed(value - base, lang)

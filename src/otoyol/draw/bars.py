@@ -73,7 +73,7 @@ def _short(text: str, width: float) -> list[str]:
 
 
 def _figure(value: int, total: int, metric: Metric, lang: str) -> str:
-    return f"{number(value, lang, unit_of(metric))}  {number(value / total if total else 0.0, lang, '.1%')}"
+    return f"{number(value, lang, unit_of(metric))} · {number(value / total if total else 0.0, lang, '.1%')}"
 
 
 def _in_words(table: Table, metric: Metric, lang: str) -> str:

@@ -12,7 +12,7 @@ from importlib import resources
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-import otoyol
+from otoyol import __version__
 from otoyol.draw.labels import check_lang, spec_name
 from otoyol.errors import SpecError
 from otoyol.explain.text import catalogue, say
@@ -44,7 +44,7 @@ def html(specs: Sequence[Spec], lang: str = "en", *, date: str | None = None, co
         title=title,
         words=_words(lang),
         style=_style(),
-        version=otoyol.__version__,
+        version=__version__,
         date=date or datetime.datetime.now(datetime.UTC).date().isoformat(),
         command=command or shlex.join(["otoyol", "report", *names, "--lang", lang]),
         designs=[design_view(spec, i, len(specs), lang) for i, spec in enumerate(specs)],

@@ -17,8 +17,8 @@ from otoyol.spec import Spec
 
 # Quantities of the totals table in order, and how each is written (a format of otoyol.explain.text).
 QUANTITIES = {
-    "params": "si", "buffers": "si", "macs": "si", "forward_flops": "si", "backward_flops": "si",
-    "activations": "si", "weight_bytes": "bytes", "train_bytes": "bytes", "train_bytes_lean": "bytes",
+    "params": "", "buffers": "", "macs": "", "forward_flops": "si", "backward_flops": "si",
+    "activations": "", "weight_bytes": "bytes", "train_bytes": "bytes", "train_bytes_lean": "bytes",
     "peak_inference_bytes": "bytes", "intensity": ".1f", "depth": "", "pure": "", "receptive_field": "",
 }  # fmt: skip
 # Of these less is better; the others are neither good nor bad.
@@ -78,7 +78,7 @@ def exact(value: int, lang: str) -> str:
 
 
 def write(quantity: str, value: float, lang: str) -> str:
-    """A quantity to three digits and a unit."""
+    """A quantity as the tables write it."""
     return number(value, lang, QUANTITIES[quantity])
 
 
@@ -106,10 +106,9 @@ def quantities(spec: Spec) -> dict[str, float]:
 def totals(spec: Spec, lang: str) -> Grid:
     rows = []
     for name, value in quantities(spec).items():
-        figure = exact(int(value), lang) if value == int(value) else write(name, value, lang)
-        if QUANTITIES[name] == "bytes":
-            figure = write(name, value, lang)
-        rows.append((say(f"report.quantity.{name}", lang), figure, say(f"report.meaning.{name}", lang)))
+        rows.append(
+            (say(f"report.quantity.{name}", lang), write(name, value, lang), say(f"report.meaning.{name}", lang))
+        )
     header = _head(lang, "value", "meaning")
     caption = say("report.caption.totals", lang, input=spec.input.text.replace("x", "×"))
     return Grid(caption, (say("report.quantity_head", lang), *header), tuple(rows))
@@ -192,10 +191,11 @@ def _change(name: str, value: float, base: float, lang: str) -> str:
     if value == base:
         return say("report.same", lang)
     sign = "+" if value > base else "−"
-    amount = sign + write(name, abs(value - base), lang)
+    amount = sign + number(abs(value - base), lang, QUANTITIES[name] or "si")
     if not base:
         return amount
-    return f"{amount} ({sign}{number(abs(value - base) / base, lang, '.1%')})"
+    share = abs(value - base) / base
+    return f"{amount} ({sign}{number(share, lang, '.1%' if share >= 0.01 else '.2%')})"
 
 
 def _signed(value: int, lang: str) -> str:

@@ -15,7 +15,7 @@ from otoyol.draw.costs import METRICS, Metric
 from otoyol.draw.labels import spec_name
 from otoyol.draw.network import stage_runs
 from otoyol.explain import Answer, audit, why_all
-from otoyol.explain.text import say
+from otoyol.explain.text import number, say
 from otoyol.ops import lower
 from otoyol.report import tables
 from otoyol.report.tables import Grid
@@ -141,10 +141,13 @@ def _facts(spec: Spec, lang: str) -> tuple[Fact, ...]:
     def fact(name: str, value: str, note: str = "") -> Fact:
         return Fact(say(f"report.quantity.{name}", lang), value, note)
 
+    def rounded(name: str, value: int) -> Fact:
+        return fact(name, number(value, lang, "si"), number(value, lang))
+
     return (
-        fact("params", tables.write("params", cost.params, lang), tables.exact(cost.params, lang)),
-        fact("macs", tables.write("macs", cost.macs, lang), tables.exact(cost.macs, lang)),
-        fact("activations", tables.write("activations", cost.activations, lang), tables.exact(cost.activations, lang)),
+        rounded("params", cost.params),
+        rounded("macs", cost.macs),
+        rounded("activations", cost.activations),
         fact("train_bytes", tables.write("train_bytes", cost.train_bytes, lang)),
         fact("peak_inference_bytes", tables.write("peak_inference_bytes", cost.peak_inference_bytes, lang)),
         fact("pure", say("report.of", lang, part=path.pure, whole=len(path.blocks))),

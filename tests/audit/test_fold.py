@@ -89,6 +89,9 @@ def test_a_norm_shared_by_branch_and_projection_goes_into_both() -> None:
     # ResNet-D pools first; the mean of a scaled and shifted map is the mean scaled and shifted.
     pooled = "custom@depths=1-1,widths=64-64,strides=1-2,shortcut=D,block=norm/conv1/"
     assert only(pooled, "stages.1.0.preact.norm1").verdict == "following"
+    # In a dilated stage that pool keeps the size by padding with zeros, which no shift reaches.
+    padded = "custom@depths=1-1,widths=64-128,strides=1-1,dilations=1-2,shortcut=D,block=norm/conv1/"
+    assert only(padded, "stages.1.0.preact.norm1").ahead == "padding"
 
 
 # ---- folding for real ------------------------------------------------------------------------------------------------

@@ -195,7 +195,7 @@ def test_why_all_answers_the_five_questions_in_order() -> None:
 
 
 @given(specs(max_width=32, max_depth=2))
-@settings(max_examples=60)
+@settings(max_examples=20)
 def test_every_design_is_answered_in_both_languages(spec: otoyol.Spec) -> None:
     for question in (*QUESTIONS, "highway"):
         english, turkish = why(question, spec), why(question, spec, "tr")

@@ -17,13 +17,13 @@ from otoyol.errors import SpecError
 MAX_NESTING = 16
 MAX_DOTS = 200  # on a line of TOML: a block's slots written out have up to 75
 
-# YAML 1.2.2, section 10.3.2, without the hexadecimal and octal forms.
+# YAML 1.2.2, section 10.3.2, without hexadecimal and octal forms and leading zeros.
 _RESOLVERS = (
     ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
     ("int", r"[-+]?(0|[1-9][0-9]*)", "-+0123456789"),
     (
         "float",
-        r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)",
+        r"[-+]?(\.[0-9]+|[0-9]+\.[0-9]*|[0-9]+(?=[eE]))([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)",
         "-+.0123456789",
     ),
     ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),

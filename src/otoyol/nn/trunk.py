@@ -173,7 +173,7 @@ def layers_outside(spec: Spec, lowered: Ops) -> Layers:
 def tap_norms(outside: Layers) -> nn.ModuleDict:
     """The norms and acts that taps have of their own, by tap."""
     names = dict.fromkeys(op.name.split(".")[1] for op, _ in outside if op.slot == "tap")
-    return nn.ModuleDict({name: sequence(f"taps.{name}", outside) for name in names})
+    return nn.ModuleDict({name: sequence(f"taps.{name}", outside) or nn.Sequential() for name in names})
 
 
 def _stages(spec: Spec, attention: Factory | None) -> Iterator[Stage]:

@@ -71,6 +71,7 @@ def _cbam(tape: Tape, form: Form, x: Tensor) -> Tensor:
     peak = tape.add("attention.spatial.max", "channel_max", "attention", x, c=1)
     s = tape.add("attention.spatial.cat", "cat", "attention", mean, peak, c=2)
     s = tape.conv("attention.spatial.conv", "attention", s, 1, 7)
-    s = tape.add("attention.spatial.norm", "norm", "attention", s, detail="batch")
+    norm = "batch" if form.norm == "group" else form.norm  # one channel has no groups
+    s = tape.add("attention.spatial.norm", "norm", "attention", s, detail=norm)
     s = tape.add("attention.spatial.gate", "sigmoid", "attention", s)
     return tape.add("attention.spatial.mul", "mul", "attention", x, s)

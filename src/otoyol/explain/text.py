@@ -38,11 +38,6 @@ def say(key: str, lang: str = "en", /, **facts: Any) -> str:
     return _Localised(LOCALES[lang]).vformat(words[key], (), facts)
 
 
-def has(key: str) -> bool:
-    """Whether the catalogues hold ``key``."""
-    return key in catalogue("en")
-
-
 @cache
 def catalogue(lang: str) -> Mapping[str, str]:
     """Every sentence of a language by its dotted key."""

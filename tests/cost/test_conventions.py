@@ -11,7 +11,9 @@ import timm
 import torch
 import torchvision
 from fvcore.nn import ActivationCountAnalysis, FlopCountAnalysis
+from hypothesis import given, settings
 from ptflops import get_model_complexity_info
+from strategies import specs
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -110,6 +112,30 @@ def test_presets_reproduce_every_tool_on_the_peers_modules(case: str) -> None:
         assert preset(spec, reported, "timm") == reported
     else:
         assert preset(spec, reported) != reported
+
+
+def run_on_ours(spec: otoyol.Spec) -> Reported:
+    """The tools on our module; where a tap has a norm of its own, on the module whose output is the taps."""
+    taps = any(op.slot == "tap" for op in otoyol.lower(spec).ops)
+    module = on_cpu(lambda: otoyol.nn.build(spec, features_only=taps))
+    return run_tools(module, (spec.input.channels, spec.input.height, spec.input.width))
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["cifar_resnet20", "cifar_resnetv2_20", "cifar_resnet110_exclusive@depths=2-1-1"],
+)
+def test_presets_reproduce_every_tool_on_our_module(name: str) -> None:
+    spec = otoyol.parse(name)
+    reported = run_on_ours(spec)
+    assert preset(spec, reported) == reported
+
+
+@settings(max_examples=25)
+@given(specs())
+def test_presets_reproduce_every_tool_on_our_module_of_any_spec(spec: otoyol.Spec) -> None:
+    reported = run_on_ours(spec)
+    assert preset(spec, reported) == reported
 
 
 def test_presets_reproduce_every_tool_at_full_size() -> None:
@@ -255,6 +281,12 @@ def test_the_difference_table_adds_up(name: str) -> None:
     for row in explain_table(spec):
         assert row.operations == plain + row.difference == plain + sum(part.amount for part in row.parts)
         assert all(part.amount == part.times * part.elements > 0 for part in row.parts)
+
+
+@pytest.mark.parametrize("name", ["resnet50", "resnetv2_50", "resnet50_gn"])
+def test_the_difference_table_holds_the_tools_figures(name: str) -> None:
+    spec = otoyol.parse(name)
+    for row in explain_table(spec):
         assert row.operations == count_as(spec, row.convention.name, written=row.written.name)
 
 

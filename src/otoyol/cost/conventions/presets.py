@@ -98,7 +98,7 @@ _ROWS = (
         "paper", "He et al. 2015, Table 1", "FLOPs (multiply-adds)", "MACs", PLAIN, ALL_PARAMS, None,
         why={
             "en": "The multiply-adds of convolutions and classifier, nothing else.",
-            "tr": "Evrişimlerin ve sınıflandırıcının çarpma-toplamaları, başka hiçbir şey değil.",
+            "tr": "Konvolüsyonların ve sınıflandırıcının çarpma-toplamaları, başka hiçbir şey değil.",
         },
         wrong={
             "en": "The table prints 3.8 for ResNet-50, which has 3.858 (stride on the first 1×1: resnetv1_50; today's "
@@ -114,7 +114,7 @@ _ROWS = (
         why={
             "en": "Convolutions and matrix products as they run, one operation a multiply-add, in units of 10^9 "
             "rounded to three decimals, at the size that the weights were tested with.",
-            "tr": "Çalışan evrişimler ve matris çarpımları, çarpma-toplama başına bir işlem; 10^9 biriminde, üç "
+            "tr": "Çalışan konvolüsyonlar ve matris çarpımları, çarpma-toplama başına bir işlem; 10^9 biriminde, üç "
             "haneye yuvarlanmış, ağırlıkların sınandığı boyutta.",
         },
         wrong={
@@ -128,13 +128,13 @@ _ROWS = (
         why={
             "en": "Multiply-adds plus one operation for every element of a bias vector; activations are the outputs "
             "of convolutions, classifier and max-pool.",
-            "tr": "Çarpma-toplamalar ile yanlılık vektörünün her elemanı için bir işlem; aktivasyonlar evrişimlerin, "
-            "sınıflandırıcının ve maksimum havuzlamanın çıkışlarıdır.",
+            "tr": "Çarpma-toplamalar ile yanlılık vektörünün her elemanı için bir işlem; aktivasyonlar "
+            "konvolüsyonların, sınıflandırıcının ve maksimum havuzlamanın çıkışlarıdır.",
         },
         wrong={
             "en": "A convolution's bias counts once for each channel, not for each output. Figures published before "
             "September 2020 leave the max-pool out of the activations (ResNet-50: 11,114,984, now 11,315,688).",
-            "tr": "Evrişimin yanlılığı her çıkış için değil, her kanal için bir kez sayılır. Eylül 2020'den önce "
+            "tr": "Konvolüsyonun yanlılığı her çıkış için değil, her kanal için bir kez sayılır. Eylül 2020'den önce "
             "yayımlanan aktivasyonlarda maksimum havuzlama yoktur (ResNet-50: 11.114.984, şimdi 11.315.688).",
         },
     ),
@@ -191,8 +191,8 @@ _ROWS = (
         why={
             "en": "Multiply-adds of the convolutions and matrix products that run, plus one for each output with a "
             "bias.",
-            "tr": "Çalışan evrişimlerin ve matris çarpımlarının çarpma-toplamaları ile yanlılığı olan her çıkış için "
-            "bir işlem.",
+            "tr": "Çalışan konvolüsyonların ve matris çarpımlarının çarpma-toplamaları ile yanlılığı olan her "
+            "çıkış için bir işlem.",
         },
         wrong={
             "en": "A bias is counted as a MAC of its own, though it is the accumulator's start. Otherwise plain.",
@@ -226,8 +226,8 @@ _ROWS = (
         wrong={
             "en": "Four operations for a norm that folds into the convolution, added to MACs as if they were; group "
             "norm costs nothing and its parameters are left out, as are those of any class that thop does not know.",
-            "tr": "Evrişime katlanabilen bir norma dört işlem, MAC'miş gibi eklenir; grup normalleştirme bedavadır ve "
-            "parametreleri sayılmaz, thop'un tanımadığı bütün sınıflarınki gibi.",
+            "tr": "Konvolüsyona katlanabilen bir norma dört işlem, MAC'miş gibi eklenir; grup normalleştirme bedavadır "
+            "ve parametreleri sayılmaz, thop'un tanımadığı bütün sınıflarınki gibi.",
         },
     ),
     Convention(
@@ -235,12 +235,12 @@ _ROWS = (
         (Term(MULTIPLYING, 2, "macs"),), None, None,
         why={
             "en": "Two FLOPs for each multiply-add of the convolutions and matrix products that run, without biases.",
-            "tr": "Çalışan evrişim ve matris çarpımlarının her çarpma-toplaması için iki FLOP, yanlılıksız.",
+            "tr": "Çalışan konvolüsyon ve matris çarpımlarının her çarpma-toplaması için iki FLOP, yanlılıksız.",
         },
         wrong={
             "en": "Right for the forward pass. Of a grouped convolution's backward pass it counts too much "
             "(ResNeXt-50: 1.86 times).",
-            "tr": "İleri geçişte doğrudur. Gruplu evrişimin geri geçişini fazla sayar (ResNeXt-50: 1,86 kat).",
+            "tr": "İleri geçişte doğrudur. Gruplu konvolüsyonun geri geçişini fazla sayar (ResNeXt-50: 1,86 kat).",
         },
     ),
 )  # fmt: skip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from otoyol.cli.inputs import label, read_spec
+from otoyol.cli.inputs import label, read_spec, title
 from otoyol.cli.options import Json, Lang, SpecTexts, option
 from otoyol.cli.output import Item, Table, write, write_json
 from otoyol.cli.words import language, number, signed, word
@@ -32,7 +32,7 @@ def compare(
     if json:
         write_json(facts)
     else:
-        write(page(facts, language(lang)))
+        write(page(facts, [title(design) for design in designs], language(lang)))
 
 
 def _facts(spec: Any, batch: int) -> dict[str, Any]:
@@ -43,6 +43,7 @@ def _facts(spec: Any, batch: int) -> dict[str, Any]:
     audit, tap = highway(spec), tap_facts(spec)[-1]
     return {
         "spec": label(spec),
+        "family": spec.family,
         "batch": batch,
         **count_facts(count(spec, batch=batch)),
         "receptive_field": tap["receptive_field"],
@@ -53,9 +54,9 @@ def _facts(spec: Any, batch: int) -> dict[str, Any]:
     }
 
 
-def page(facts: list[dict[str, Any]], lang: str) -> list[Item]:
+def page(facts: list[dict[str, Any]], titles: list[str], lang: str) -> list[Item]:
     """The first design's figures, then the others' with their differences; few columns, so that names may be long."""
-    names = [f"{letter}  {row['spec']}" for letter, row in zip(_letters(len(facts)), facts, strict=True)]
+    names = [f"{letter}  {name}" for letter, name in zip(_letters(len(facts)), titles, strict=True)]
     head, rows = [word("head.quantity", lang), "A"], []
     for letter in _letters(len(facts))[1:]:
         head += [letter, f"{letter} − A"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from otoyol.cli.inputs import label, read_spec
+from otoyol.cli.inputs import label, read_spec, title
 from otoyol.cli.options import Json, Lang, SpecText, option
 from otoyol.cli.output import Heading, Item, Table, write, write_json
 from otoyol.cli.words import language, number, signed, word
@@ -53,7 +53,7 @@ def page(spec: Spec, convention: str, by: By, batch: int, dtype: str, lang: str)
     parts = counting.by(spec, by, batch=batch, dtype=dtype)
     where = word("title.cost", lang, input=spec.input.text, batch=batch, dtype=dtype)
     return [
-        Heading(label(spec)),
+        Heading(title(spec)),
         where,
         Table("", _heads(lang, "quantity", "figure", "exactly"), _totals(spec, total, convention, lang)),
         Table(
@@ -158,7 +158,7 @@ def _conventions(spec: Spec, as_json: bool, lang: str) -> None:
     )
     write(
         [
-            Heading(label(spec)),
+            Heading(title(spec)),
             Table(
                 word("title.conventions", lang),
                 _heads(lang, "tool", "operations", "unit", "difference", "parts"),

@@ -49,3 +49,10 @@ def label(spec: Spec) -> str:
     from otoyol.spec import FAMILIES, to_text
 
     return to_text(spec if spec.family in FAMILIES else spec.model_copy(update={"family": "custom"}))
+
+
+def title(spec: Spec) -> str:
+    """The text form, after the design's own name where it has one."""
+    from otoyol.spec import FAMILIES
+
+    return label(spec) if spec.family in FAMILIES else f"{spec.family}: {label(spec)}"

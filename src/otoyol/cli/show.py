@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from otoyol.cli.inputs import label, read_spec
+from otoyol.cli.inputs import label, read_spec, title
 from otoyol.cli.options import Json, Lang, SpecText, option
 from otoyol.cli.output import Item, Table, write, write_json
 from otoyol.cli.words import language, number, word
@@ -70,7 +70,7 @@ def page(spec: Spec, lang: str) -> list[Item]:
         for row in tap_facts(spec)
     ]
     return [
-        "\n".join([label(spec), *_choices(spec, lang)]),
+        "\n".join([title(spec), *_choices(spec, lang)]),
         Table(
             word("title.stages", lang),
             heads("stage", "blocks", "channels_through", "stride", "dilation", "groups", "output"),

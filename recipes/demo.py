@@ -1,0 +1,82 @@
+"""The main job in about a minute: python recipes/demo.py [--out FOLDER].
+
+A design is read from a file, shown, costed in every tool's convention, explained, compared, run on a photograph,
+checked against torchvision and timm with their weights copied, drawn and reported. Every step is a command that you
+can type; the demonstration prints it, runs it and leaves with status 1 if any of them fails.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+HERE = Path(os.path.relpath(Path(__file__).parent))
+STREET, CIFAR = str(HERE / "specs" / "street.yaml"), str(HERE / "specs" / "cifar.toml")
+
+
+class Step(NamedTuple):
+    title: str
+    command: tuple[str, ...]
+    writes: tuple[Path, ...] = ()
+
+
+def steps(out: Path) -> list[Step]:
+    def otoyol(title: str, *words: str, writes: str = "") -> Step:
+        files = (out / writes,) if writes else ()
+        return Step(title, ("otoyol", *words, *(("--out", str(files[0])) if files else ())), files)
+
+    return [
+        otoyol("A design, read from a file", "show", STREET),
+        otoyol("What it costs", "cost", STREET, "--batch", "8"),
+        otoyol("Why tools disagree about ResNet-50", "cost", "resnet50", "--convention", "all"),
+        otoyol("Why a bottleneck?", "why", "bottleneck", "resnet50"),
+        otoyol("Pre- or post-activation?", "why", "preact", STREET),
+        otoyol("Projeksiyon ne zaman gerekir?", "why", "projection", CIFAR, "--lang", "tr"),
+        otoyol("Side by side", "compare", "resnet50", "resnetv2_50", "resnet50@attention=se", STREET),
+        Step("The design as a torch module, on a photograph", ("python", str(HERE / "taps.py"), STREET)),
+        otoyol("Is it torchvision's ResNet-50?", "check", "resnet50", "--against", "torchvision:resnet50"),
+        otoyol("Is it timm's ResNetV2-50?", "check", "resnetv2_50", "--against", "timm:resnetv2_50"),
+        otoyol("The whole network", "draw", STREET, writes="network.svg"),
+        otoyol("One block", "draw", STREET, "--what", "block", "--stage", "3", writes="block.svg"),
+        otoyol("The cost by stage", "draw", STREET, "--what", "cost", "--metric", "train_bytes", writes="cost.png"),
+        otoyol("Everything in one file", "report", STREET, "resnet50", "resnetv2_50", writes="report.html"),
+    ]
+
+
+def run(step: Step) -> tuple[bool, float]:
+    """Run a step as its reader would; whether it succeeded and wrote what it should, and its seconds."""
+    program = {"otoyol": (sys.executable, "-m", "otoyol"), "python": (sys.executable,)}[step.command[0]]
+    for path in step.writes:
+        path.unlink(missing_ok=True)
+    print(f"\n── {step.title}\n$ {shlex.join(step.command)}\n", flush=True)
+    began = time.perf_counter()
+    status = subprocess.run([*program, *step.command[1:]], check=False).returncode
+    written = all(path.is_file() and path.stat().st_size for path in step.writes)
+    return status == 0 and written, time.perf_counter() - began
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, default=Path("out/demo"), help="folder for pictures and the report")
+    out: Path = parser.parse_args().out
+    out.mkdir(parents=True, exist_ok=True)
+    done = [(step, *run(step)) for step in steps(out)]
+    failed = [step.title for step, fine, _ in done if not fine]
+    print("\n── Summary\n")
+    for step, fine, seconds in done:
+        print(f"{'ok    ' if fine else 'FAILED'}  {seconds:5.1f} s  {step.title}")
+    print("\nWritten:")
+    for path in (path for step, fine, _ in done if fine for path in step.writes):
+        print(f"  {path}")
+    print(f"\n{len(done) - len(failed)} of {len(done)} steps in {sum(seconds for *_, seconds in done):.0f} s")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -63,7 +63,7 @@ def roots(ops: Sequence[Op], training: bool) -> list[int]:
     found: list[int] = [INPUT] * (len(ops) + 1)
     for i, (op, writes) in enumerate(zip(ops, in_place(ops), strict=True)):
         view = op.kind == "subsample" or (not training and op.kind in IDENTITIES_IN_EVALUATION)
-        found[i] = found[op.inputs[0]] if view or (writes and op.slot != "attention") or op.kind == "relu" else i
+        found[i] = found[op.inputs[0]] if view or writes else i
     return found
 
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from otoyol.ops.op import INPUT, Op
 
 # Activations whose backward reads their output, so that their input may be overwritten.
-OVERWRITING = frozenset({"relu", "relu6", "leaky_relu"})
+OVERWRITING = frozenset({"relu", "leaky_relu"})
 # Operators whose backward reads their output, or may: what they put out must not be overwritten.
 KEEPING = frozenset({"act", "relu", "sigmoid", "max", "channel_max", "external"})
 # Identities outside training: what they put out may be what they were given.
@@ -33,7 +33,7 @@ def in_place(ops: Sequence[Op]) -> tuple[bool, ...]:
 
 
 def _overwrites(ops: Sequence[Op], op: Op, readers: Counter[int]) -> bool:
-    overwriting = op.detail in OVERWRITING if op.kind == "act" else op.kind in ("relu", "add")
+    overwriting = op.detail in OVERWRITING if op.kind == "act" else op.kind == "relu" or op.slot == "join"
     source = op.inputs[0]
     while overwriting and source != INPUT:
         maker = ops[source]

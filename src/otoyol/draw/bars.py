@@ -45,20 +45,22 @@ def draw_bars(table: Table, metric: Metric, lang: str, theme: Theme, uid: str | 
         for series, name in enumerate(table.names):
             total = number(table.totals[series], lang, unit_of(metric))
             _fill(d, series, MARGIN, y, 22, 12)
-            for line in _short(f"{name}: {total}", width - 2 * MARGIN - 32):
+            lines = labels.text_form_lines(name, width - 2 * MARGIN - 110)
+            for line in [*lines[:-1], f"{lines[-1]}: {total}"]:
                 d.text(MARGIN + 32, y + 10.5, line, "mono")
-                y += 17
-            y += 2
+                y += 16
+            y += 4
     y += 8
     start = y
-    longest = max((value for row in table.values for value in row), default=0) or 1
+    longest = max(value or 0 for row in table.values for value in row) or 1
     for p, part in enumerate(table.parts):
         d.text(left - 12, y + THICK * 0.5 * len(table.names) + 4.5, part, "", "end")
         for series, row in enumerate(table.values):
-            length = BAR * row[p] / longest
+            length = BAR * (row[p] or 0) / longest
             figure = _figure(row[p], table.totals[series], metric, lang)
-            d.group(f"{table.names[series]}, {part}: {number(row[p], lang)}")
-            _fill(d, series, left, y + 1, max(length, 1.0), THICK - 2)
+            d.group(f"{table.names[series]}, {part}: {figure}")
+            if row[p] is not None:
+                _fill(d, series, left, y + 1, max(length, 1.0), THICK - 2)
             d.text(left + max(length, 1.0) + 7, y + THICK - 3.5, figure, "mono")
             d.close()
             y += THICK
@@ -67,12 +69,9 @@ def draw_bars(table: Table, metric: Metric, lang: str, theme: Theme, uid: str | 
     return d.finish(width, y + 10)
 
 
-def _short(text: str, width: float) -> list[str]:
-    size = max(8, int(width / (0.62 * 11.5)))
-    return [text[i : i + size] for i in range(0, len(text), size)]
-
-
-def _figure(value: int, total: int, metric: Metric, lang: str) -> str:
+def _figure(value: int | None, total: int, metric: Metric, lang: str) -> str:
+    if value is None:
+        return "–"
     return f"{number(value, lang, unit_of(metric))} · {number(value / total if total else 0.0, lang, '.1%')}"
 
 

@@ -64,23 +64,10 @@ def heading(d: Drawing, title: str, name: str, width: float) -> float:
     """A title and the spec's text form over as many lines as it needs; the baseline of the last."""
     y = 32.0
     d.text(MARGIN, y, title, "title")
-    for line in text_form_lines(name, width - 2 * MARGIN):
+    for line in labels.text_form_lines(name, width - 2 * MARGIN):
         y += 18
         d.text(MARGIN, y, line, "mono")
     return y
-
-
-def text_form_lines(name: str, width: float, most: int = 6) -> list[str]:
-    """The text form broken after commas, and inside a word only where that alone is too long."""
-    size = int(width / (0.62 * 11.5))
-    words = [piece[i : i + size] for piece in name.replace(",", ",\0").split("\0") for i in range(0, len(piece), size)]
-    lines: list[str] = []
-    for word in words:
-        if lines and len(lines[-1] + word) <= size:
-            lines[-1] += word
-        else:
-            lines.append(word)
-    return lines if len(lines) <= most else [*lines[: most - 1], lines[most - 1][: size - 1] + "…"]
 
 
 def highway_status(blocked: tuple[Op, ...] | None, lang: str) -> str:
@@ -129,6 +116,8 @@ class _Picture:
     def draw(self) -> None:
         self._ramps()
         self._motorway()
+        for node in self.graph.nodes:
+            self._tensor(node)
         for i, node in enumerate(self.graph.nodes):
             self._edges(i, node)
         for i, node in enumerate(self.graph.nodes):
@@ -184,6 +173,13 @@ class _Picture:
         if bottom > top:
             self.d.add("rect", "flow", x=self.branch.x - width / 2, y=top, width=width, height=bottom - top)
 
+    def _tensor(self, node: Node) -> None:
+        """What enters a node of the branch from the one above it, as wide as it has channels."""
+        for source in node.inputs:
+            above = self.graph.nodes[source]
+            if source != INPUT and node.lane == above.lane == self.graph.branch_lane:
+                self._band(node.op.c_in, self._foot(above), self._crown(node))
+
     def _edges(self, i: int, node: Node) -> None:
         """Lines into a node; the motorway and the ramps are drawn already."""
         if node.lane == HIGHWAY:
@@ -194,12 +190,9 @@ class _Picture:
         for position, source in enumerate(node.inputs):
             lane = HIGHWAY if source == INPUT else self.graph.nodes[source].lane
             if lane == node.lane:
-                above = self.graph.nodes[source]
-                if node.lane == self.graph.branch_lane:
-                    self._band(node.op.c_in, self._foot(above), self._crown(node))
-                else:
+                if lane != self.graph.branch_lane:
                     x = self.grid.lanes[lane].x
-                    self._wire([(x, self._low(above)), (x, self._high(node))])
+                    self._wire([(x, self._low(self.graph.nodes[source])), (x, self._high(node))])
             elif node.lane == self.graph.branch_lane and lane == HIGHWAY and position == 0:
                 continue  # the ramp
             elif position == 0:
@@ -216,7 +209,7 @@ class _Picture:
         if lane == HIGHWAY and node.lane > self.graph.branch_lane:
             lane = self.graph.branch_lane  # what F reads has come down the ramp
         elif row < 0:
-            y = self._fork_y() + 14
+            y = grid.start + (30 if grid.fork == 0 else 14)  # beside the ramp where that is here too
         edge = ROAD / 2 if lane == HIGHWAY else max(THIN, node.op.c_in * self.scale) / 2
         start = grid.lanes[lane].x + (edge if lane in (HIGHWAY, self.graph.branch_lane) else 0)
         self._wire([(start, y), (x, y), (x, self._high(node))])
@@ -231,7 +224,7 @@ class _Picture:
         start = self._low(other)
         if blocked:
             beside = grid.lanes[node.lane].x + side * (grid.lanes[node.lane].half + 18)
-            turn = start + 9
+            turn = start + 5
             self._wire([(x0, start), (x0, turn), (beside, turn), (beside, y1), (x1, y1)])
         else:
             self._wire([(x0, start), (x0, y1), (x1, y1)])

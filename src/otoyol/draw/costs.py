@@ -36,15 +36,15 @@ class Part(NamedTuple):
 
 
 class Table(NamedTuple):
-    """``values[design][part]``; a design with fewer stages than another has zeros there."""
+    """``values[design][part]``; None where a design has no such part."""
 
     names: tuple[str, ...]
     parts: tuple[str, ...]
-    values: tuple[tuple[int, ...], ...]
+    values: tuple[tuple[int | None, ...], ...]
 
     @property
     def totals(self) -> tuple[int, ...]:
-        return tuple(sum(row) for row in self.values)
+        return tuple(sum(value or 0 for value in row) for row in self.values)
 
 
 @lru_cache(maxsize=32)
@@ -81,7 +81,7 @@ def stage_table(specs: Sequence[Spec], metric: Metric, lang: str) -> Table:
     values = []
     for spec in specs:
         have = {(part.kind, part.stage): getattr(part, metric) for part in part_costs(spec)}
-        values.append(tuple(have.get(column, 0) for column in columns))
+        values.append(tuple(have.get(column) for column in columns))
     parts = tuple(say(f"draw.part.{kind}", lang, stage=stage + 1) for kind, stage in columns)
     return Table(tuple(labels.spec_name(spec) for spec in specs), parts, tuple(values))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from otoyol.draw.svg import MONO_WIDTH
 from otoyol.errors import SpecError
 from otoyol.explain.text import catalogue, number, say
 from otoyol.ops import Op
@@ -76,6 +77,19 @@ def spec_name(spec: Spec) -> str:
         return f"{spec.family} ({same})"
 
 
+def text_form_lines(name: str, width: float, most: int = 6) -> list[str]:
+    """The text form broken after commas, and inside a word only where that alone is too long."""
+    size = int(width / (MONO_WIDTH * 11.5))
+    words = [piece[i : i + size] for piece in name.replace(",", ",\0").split("\0") for i in range(0, len(piece), size)]
+    lines: list[str] = []
+    for word in words:
+        if lines and len(lines[-1] + word) <= size:
+            lines[-1] += word
+        else:
+            lines.append(word)
+    return lines if len(lines) <= most else [*lines[: most - 1], lines[most - 1][: size - 1] + "…"]
+
+
 def check_lang(lang: str) -> str:
     """``lang`` itself; raises SpecError where the catalogue has no such language."""
     catalogue(lang)
@@ -84,5 +98,5 @@ def check_lang(lang: str) -> str:
 
 __all__ = [
     "check_lang", "listed", "number", "op_detail", "op_name", "op_tooltip", "say", "shape", "shape_in",
-    "shape_out", "spec_name",
+    "shape_out", "spec_name", "text_form_lines",
 ]  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -62,21 +63,34 @@ def cost_plot(
 
 def _panel(axes: Any, table: Table, metric: Metric, lang: str) -> None:
     """One cost: a group of bars for each part of the network."""
+    from matplotlib.ticker import MultipleLocator
+
     unit = unit_of(metric)
     each = 0.82 / len(table.names)
     for series, (name, row) in enumerate(zip(table.names, table.values, strict=True)):
         left = [p - 0.41 + each * (series + 0.5) for p in range(len(table.parts))]
         axes.bar(
-            left, row, each * 0.94, label=_short(name), color=PALETTE[f"series{series % len(HATCHES)}"][0],
-            hatch=HATCHES[series % len(HATCHES)], edgecolor="white", linewidth=0.4,
+            left, [value or 0 for value in row], each * 0.94, label=_short(name), edgecolor="white", linewidth=0.4,
+            color=PALETTE[f"series{series % len(HATCHES)}"][0], hatch=HATCHES[series % len(HATCHES)],
         )  # fmt: skip
     axes.set_title(say(f"draw.metric.{metric}", lang), fontsize=10.5, loc="left")
     many = len(table.parts) > 8
     axes.set_xticks(range(len(table.parts)), table.parts, fontsize=9, rotation=60 if many else 0)
+    if unit == "bytes":
+        axes.yaxis.set_major_locator(
+            MultipleLocator(_byte_step(max(value or 0 for row in table.values for value in row)))
+        )
     axes.yaxis.set_major_formatter(lambda value, _: number(round(value), lang, unit))
     axes.tick_params(axis="y", labelsize=9)
     axes.set_axisbelow(True)
     axes.grid(axis="y", color=PALETTE["line"][0], linewidth=0.6)
+
+
+def _byte_step(largest: int) -> float:
+    """A round number of bytes, KiB, MiB or GiB that takes four to ten steps to ``largest``."""
+    size = max(unit for unit in (1, 1 << 10, 1 << 20, 1 << 30) if unit <= max(largest, 1))
+    power = 10.0 ** math.floor(math.log10(max(largest / size / 4, 1e-9)))
+    return size * max(round_ * power for round_ in (1, 2, 5) if round_ * power <= largest / size / 4)
 
 
 def _short(name: str) -> str:

@@ -17,6 +17,7 @@ MONO = "ui-monospace, 'SF Mono', Menlo, Consolas, 'DejaVu Sans Mono', monospace"
 # Advance widths in em of the widest common user-interface font (DejaVu Sans), so that no font overflows its place.
 _NARROW = dict.fromkeys("iIjl.,:;'|!·()[]/ ft-r", 0.42)
 _WIDE = dict.fromkeys("mwMW×→⊕@%+−–GOQDNU", 0.86) | dict.fromkeys("mW", 0.99)
+MONO_WIDTH = 0.62  # em
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f\ufffe\uffff]")
 
 # light, dark
@@ -190,7 +191,7 @@ def clean(text: str) -> str:
 def text_width(text: str, size: float = 13.0, mono: bool = False) -> float:
     """Pixels that ``text`` needs at most."""
     if mono:
-        return 0.62 * size * len(text)
+        return MONO_WIDTH * size * len(text)
     return size * sum(_WIDE.get(c) or _NARROW.get(c) or 0.66 for c in text)
 
 

@@ -7,6 +7,7 @@ strides). Interpreters that cost millions of designs compile a form once and fee
 from __future__ import annotations
 
 from fractions import Fraction
+from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from otoyol.errors import SpecError
@@ -14,7 +15,7 @@ from otoyol.spec.blocks import Block, branch_channels, kernel_of
 
 if TYPE_CHECKING:
     from otoyol.spec.model import Spec
-    from otoyol.spec.parts import Attention, Shortcut, Stage
+    from otoyol.spec.parts import Attention, Norm, Shortcut, Stage
 
 
 MAX_BLOCKS = 10_000
@@ -61,12 +62,21 @@ class StagePlan(NamedTuple):
 def plan_stages(spec: Spec) -> tuple[StagePlan, ...]:
     """Resolve every stage. Raises SpecError where a combination cannot be built."""
     plans: list[StagePlan] = []
+    forms: dict[tuple[object, ...], Form] = {}
     channels, dilation = spec.stem.widths[-1], 1
     for index, stage in enumerate(spec.stages):
-        plan = _plan_stage(spec, stage, index, channels, dilation)
+        block, shortcut = stage.block or spec.block, stage.shortcut or spec.shortcut
+        attention, act = stage.attention or spec.attention, stage.act or spec.act
+        stride_at = stage.stride_at or spec.stride_at
+        # Stages that agree share one form, which is most of the work.
+        choices = (id(block), id(shortcut), id(attention), act, stride_at)
+        form = forms.get(choices)
+        if form is None:
+            form = forms[choices] = _form(block, shortcut, attention, act, stride_at, spec.norm, f"stages[{index}]")
+        plan = _plan_stage(spec, stage, block, form, index, channels, dilation)
         plans.append(plan)
         channels, dilation = plan.out, plan.dilation
-    blocks = sum(plan.depth for plan in plans)
+    blocks = sum([plan.depth for plan in plans])
     if blocks > MAX_BLOCKS:
         raise SpecError("stages", f"{blocks} blocks", f"at most {MAX_BLOCKS} blocks in all")
     if spec.norm.kind == "group":
@@ -74,40 +84,38 @@ def plan_stages(spec: Spec) -> tuple[StagePlan, ...]:
     return tuple(plans)
 
 
-def _plan_stage(spec: Spec, stage: Stage, index: int, c_in: int, previous_dilation: int) -> StagePlan:
+def _plan_stage(
+    spec: Spec, stage: Stage, block: Block, form: Form, index: int, c_in: int, previous_dilation: int
+) -> StagePlan:
     where = f"stages[{index}]"
-    block = stage.block or spec.block
-    shortcut = stage.shortcut or spec.shortcut
-    expansion = stage.expansion or (spec.expansion if stage.block is None else None) or Fraction(block.expansion)
+    stride, dilation = stage.stride, stage.dilation
+    expansion = stage.expansion or (spec.expansion if stage.block is None else None) or block.expansion
     if block.inner == "input":
         mid = _whole(c_in, expansion, where)
         out = stage.width
         mid_rest = _whole(out, expansion, where)
     else:
         mid = mid_rest = stage.width
-        out = _whole(stage.width, expansion, where)
-    first_dilation = previous_dilation if spec.dilation_first == "previous" else stage.dilation
-    if stage.stride > 1 and max(first_dilation, stage.dilation) > 1:
+        out = _whole(mid, expansion, where)
+    first_dilation = previous_dilation if spec.dilation_first == "previous" else dilation
+    if stride > 1 and (first_dilation > 1 or dilation > 1):
         raise SpecError(
             f"{where}.dilation",
-            max(first_dilation, stage.dilation),
-            f"1 in a stage of stride {stage.stride}: a stage either strides or dilates",
+            max(first_dilation, dilation),
+            f"1 in a stage of stride {stride}: a stage either strides or dilates",
         )
-    if shortcut.kind == "A" and out < c_in:
+    if form.shortcut == "A" and out < c_in:
         raise SpecError(f"{where}.shortcut", "A", f"B, C or D here: zero-padding cannot take {c_in} channels to {out}")
-    if shortcut.kind == "D" and stage.stride > 2:
-        raise SpecError(f"{where}.shortcut", "D", f"A, B or C at stride {stage.stride}: D pools 2x2")
-    form = _form(spec, stage, block, shortcut, stage.attention or spec.attention, where)
+    if form.shortcut == "D" and stride > 2:
+        raise SpecError(f"{where}.shortcut", "D", f"A, B or C at stride {stride}: D pools 2x2")
     groups = _groups(spec, stage, block, c_in, mid, out, where)
     groups_rest = _groups(spec, stage, block, out, mid_rest, out, where) if stage.depth > 1 else groups
-    return StagePlan(
-        form, stage.depth, c_in, mid, mid_rest, out, stage.stride, stage.dilation, first_dilation, groups, groups_rest
-    )
+    return StagePlan(form, stage.depth, c_in, mid, mid_rest, out, stride, dilation, first_dilation, groups, groups_rest)
 
 
-def _whole(channels: int, expansion: Fraction, where: str) -> int:
-    product = channels * expansion
-    if product.denominator != 1:
+def _whole(channels: int, expansion: Fraction | int, where: str) -> int:
+    product, rest = divmod(channels * expansion.numerator, expansion.denominator)
+    if rest:
         raise SpecError(
             f"{where}.expansion",
             str(expansion),
@@ -115,17 +123,19 @@ def _whole(channels: int, expansion: Fraction, where: str) -> int:
         )
     if product > 1_048_576:
         raise SpecError(f"{where}.expansion", str(expansion), f"at most 1048576 channels, not {channels} x {expansion}")
-    return int(product)
+    return product
 
 
-def _nearest(channels: int, expansion: Fraction) -> str:
+def _nearest(channels: int, expansion: Fraction | int) -> str:
     whole = max(1, round(channels * expansion))
     return f"{whole}/{channels}"
 
 
 def _groups(spec: Spec, stage: Stage, block: Block, c_in: int, mid: int, out: int, where: str) -> int:
     """Groups of the spatial convolutions, from ``groups`` or from ``group_width``."""
-    here = stage if stage.groups is not None or stage.group_width is not None else spec
+    here: Stage | Spec = stage if stage.groups is not None or stage.group_width is not None else spec
+    if here.groups is None and here.group_width is None:
+        return 1
     if here.groups is not None and here.group_width is not None:
         raise SpecError(f"{where}.group_width", here.group_width, f"only one of groups ({here.groups}) and group_width")
     groups = here.groups or 1
@@ -141,32 +151,44 @@ def _groups(spec: Spec, stage: Stage, block: Block, c_in: int, mid: int, out: in
     return groups
 
 
-def _form(spec: Spec, stage: Stage, block: Block, shortcut: Shortcut, attention: Attention, where: str) -> Form:
-    convs = [i for i, token in enumerate(block.branch) if kernel_of(token)]
-    spatial = [i for i in convs if kernel_of(block.branch[i]) > 1]
-    stride_at = stage.stride_at or spec.stride_at
-    after_last_conv = block.branch[convs[-1] + 1 :]
-    shortcut_norm = "norm" in after_last_conv if shortcut.norm == "auto" else shortcut.norm == "yes"
-    at = 0
-    if attention.kind == "none" or attention.place == "start":
+class Landmarks(NamedTuple):
+    """Places in a branch that other choices refer to."""
+
+    first: int  # its first convolution
+    spatial: int  # its first spatial convolution, the first one where there is none
+    after_spatial: int  # the token after that one and its norm and act
+    ends_in_norm: bool  # a norm follows the last convolution
+
+
+@cache
+def landmarks(branch: tuple[str, ...]) -> Landmarks:
+    """Where things are in a branch."""
+    convolutions = [i for i, token in enumerate(branch) if kernel_of(token)]
+    spatial = next((i for i in convolutions if kernel_of(branch[i]) > 1), convolutions[0])
+    after = next((i for i in convolutions if i > spatial), len(branch))
+    return Landmarks(convolutions[0], spatial, after, "norm" in branch[convolutions[-1] + 1 :])
+
+
+def _form(
+    block: Block, shortcut: Shortcut, attention: Attention, act: str, stride_at: str, norm: Norm, where: str
+) -> Form:
+    branch, marks = block.branch, landmarks(block.branch)
+    place = attention.place
+    if attention.kind == "none" or place == "start":
         place = 0
-    elif attention.place == "end":
-        place = len(block.branch)
-    elif attention.place == "spatial":
-        at = (spatial or convs)[0] + 1
-        while at < len(block.branch) and not kernel_of(block.branch[at]):
-            at += 1
-        place = at
-    else:
-        place = attention.place
-        if place > len(block.branch):
-            raise SpecError(f"{where}.attention.place", place, f"0 to {len(block.branch)}, the branch's tokens")
+    elif place == "end":
+        place = len(branch)
+    elif place == "spatial":
+        place = marks.after_spatial
+    elif place > len(branch):
+        raise SpecError(f"{where}.attention.place", place, f"0 to {len(branch)}, the branch's tokens")
     return Form(
-        block.preact, block.branch, block.post, block.inner, stage.act or spec.act, spec.norm.kind,
-        convs[0] if stride_at == "first" or not spatial else spatial[0],
-        shortcut.kind, shortcut.reads if block.preact else "raw", shortcut_norm, shortcut.gate,
-        attention.kind, place, attention.reduction, attention.divisor or (8 if attention.kind == "se" else 1),
-        spec.norm.groups if spec.norm.kind == "group" else 0,
+        block.preact, branch, block.post, block.inner, act, norm.kind,
+        marks.first if stride_at == "first" else marks.spatial,
+        shortcut.kind, shortcut.reads if block.preact else "raw",
+        marks.ends_in_norm if shortcut.norm == "auto" else shortcut.norm == "yes",
+        shortcut.gate, attention.kind, place, attention.reduction,
+        attention.divisor or (8 if attention.kind == "se" else 1), norm.groups if norm.kind == "group" else 0,
     )  # fmt: skip
 
 

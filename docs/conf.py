@@ -26,6 +26,7 @@ autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_preserve_defaults = True
 add_module_names = False
+toc_object_entries = False
 python_maximum_signature_line_length = 88
 
 html_theme = "furo"

@@ -27,5 +27,6 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_directive("draw", directives.Draw)
     app.add_directive("generated", directives.Generated)
     app.add_role("n", directives.figure_role)
+    app.connect("autodoc-skip-member", directives.skip_member)
     app.connect("html-page-context", directives.page_language)
     return {"version": "1", "parallel_read_safe": False, "parallel_write_safe": True}

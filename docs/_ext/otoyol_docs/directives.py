@@ -29,6 +29,12 @@ def page_language(app: Sphinx, page: str, template: str, context: dict[str, Any]
     context["language"] = language_of(page)
 
 
+def skip_member(app: Sphinx, what: str, name: str, member: Any, skip: bool, options: Any) -> bool | None:
+    """Fields of named tuples are told by the class; their own docstrings say only "Alias for field number 0"."""
+    del app, what, name, skip, options
+    return True if (getattr(member, "__doc__", None) or "").startswith("Alias for field number") else None
+
+
 class Live(SphinxDirective):
     """A directive whose page is read again at every build, since the code behind it may have changed."""
 

@@ -11,6 +11,8 @@ from otoyol.spec import BLOCKS, FAMILIES
 from otoyol_docs import evidence, figures, published, specdoc
 from otoyol_docs.markdown import code, table
 
+NO_BREAK = "‑"  # a hyphen at which no line breaks
+
 
 def blocks(lang: str) -> str:
     """The rows of :data:`otoyol.spec.BLOCKS`."""
@@ -26,16 +28,17 @@ def blocks(lang: str) -> str:
 
 
 def families(lang: str) -> str:
-    """Every family with its cost at its own input size."""
-    rows = []
+    """Every family with its cost, by input size."""
+    by_input: dict[str, list[tuple[str, ...]]] = {}
     for name, build in FAMILIES.items():
         spec = build()
         cost = otoyol.cost.count(spec)
-        depths = "-".join(str(stage.depth) for stage in spec.stages)
-        rows.append((code(name), otoyol.spec.block_text(spec.block), depths, spec.input.text,
-                     *(number(value, lang) for value in (cost.params, cost.macs, cost.activations))))  # fmt: skip
-    head = ("family", "block", "depths", "input", "parameters", "MACs", "activations")
-    return table(head, rows, "llllrrr")
+        depths = NO_BREAK.join(str(stage.depth) for stage in spec.stages)
+        block = otoyol.spec.block_text(spec.block).replace("-", NO_BREAK)
+        figures = (number(value, lang) for value in (cost.params, cost.macs, cost.activations))
+        by_input.setdefault(spec.input.text, []).append((code(name), block, depths, *figures))
+    head = ("family", "block", "depths", "parameters", "MACs", "activations")
+    return "\n\n".join(f"## {size}\n\n{table(head, rows, 'lllrrr')}" for size, rows in by_input.items())
 
 
 def convolutions(lang: str, text: str, stage: str, block: str) -> str:
@@ -99,8 +102,7 @@ def cli(lang: str) -> str:
     from otoyol_docs.running import command
 
     del lang
-    parts = [fenced("otoyol --help", command("--help").out)]
-    parts += [f"## otoyol {verb}\n\n{fenced(f'otoyol {verb} --help', command(f'{verb} --help').out)}" for verb in VERBS]
+    parts = [f"## otoyol {verb}\n\n{fenced(f'otoyol {verb} --help', command(f'{verb} --help').out)}" for verb in VERBS]
     return "\n\n".join(parts)
 
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 class Figure(NamedTuple):
     """One comparison; tensors stand here by their largest magnitude.
 
-    ``error`` is max |ours - theirs| / max |theirs|, and ``bound`` what is allowed (0 for counts).
+    ``error`` is ``max |ours - theirs| / max |theirs|``, and ``bound`` what is allowed (0 for counts).
     """
 
     name: str

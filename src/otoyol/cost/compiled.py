@@ -17,7 +17,7 @@ from otoyol.cost.source import function_source
 from otoyol.cost.symbols import Symbol, symbol
 from otoyol.cost.unit import UnitCost, unit_cost
 from otoyol.ops.block import Place, Sizes, lower_block
-from otoyol.ops.network import lower_stem, lower_tail
+from otoyol.ops.network import lower_stem, lower_tail, places
 from otoyol.spec.plan import Form
 
 Number = Any
@@ -53,6 +53,17 @@ def block(form: Form, place: Place, grouped: bool, arrays: bool, wanted: frozens
     sizes = Sizes(n["c_in"], n["mid"], n["out"], n["h"], n["w"], stride, 1, 1, groups)
     cost = unit_cost(lower_block(form, place, sizes), n["c_in"] * n["h"] * n["w"], form.norm_groups)
     return _compile("block", names, cost, arrays, wanted, times=True)
+
+
+@cache
+def stage(
+    form: Form, projected: bool, strided: bool, dilated: bool, drop: bool, opens: bool, stem_activated: bool,
+    grouped: bool, grouped_rest: bool, deep: bool, arrays: bool, wanted: frozenset[str] = ALL,
+) -> tuple[Unit, Unit]:  # fmt: skip
+    """A stage's first block and its other blocks (the first again where it is not ``deep``)."""
+    first, rest = places(form, projected, strided, dilated, drop, opens, stem_activated)
+    unit = block(form, first, grouped, arrays, wanted)
+    return unit, block(form, rest, grouped_rest, arrays, wanted) if deep else unit
 
 
 @cache

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple, get_args
 
-from otoyol.cost.compiled import POSITION, TOTALS, block, stem, tail
+from otoyol.cost.compiled import POSITION, TOTALS, stage, stem, tail
 from otoyol.cost.formulas import Flops
 from otoyol.errors import SpecError
 from otoyol.ops.block import strided
-from otoyol.ops.network import block_groups, tap_needs_norm
+from otoyol.ops.network import tap_needs_norm
 from otoyol.spec.model import Spec
 
 DType = Literal["float64", "float32", "float16", "bfloat16"]
@@ -69,47 +69,43 @@ def count(spec: Spec, *, batch: int = 1, dtype: str = "float32") -> Count:
     """Totals of a design for ``batch`` images of ``spec.input`` in ``dtype``. Raises SpecError."""
     size = item_bytes(batch, dtype)
     total = [0] * len(TOTALS)
-    image, stem_spec, norm, head = spec.input, spec.stem, spec.norm, spec.head
+    image, norm, head = spec.input, spec.norm, spec.head
+    kernels, strides, activated, pool = spec.stem.kernels, spec.stem.strides, spec.stem.activated, spec.stem.pool
     h, w, channels = image.height, image.width, image.channels
-    norm_groups = norm.groups if norm.kind == "group" else 0
-    unit = stem(
-        stem_spec.kernels,
-        stem_spec.strides,
-        stem_spec.activated,
-        stem_spec.pool,
-        norm.kind,
-        norm_groups,
-        spec.act,
-        False,
-    )
-    image_elements = held_between = channels * h * w  # the first convolution saves the image
-    peak_stem = unit.run(total, channels, h, w, size, *stem_spec.widths)
-    for stride in stem_spec.strides:
+    unit = stem(kernels, strides, activated, pool, norm.kind, norm.groups, spec.act, False)
+    peak_of_stem = unit.run(total, channels, h, w, size, *spec.stem.widths)
+    image_elements = channels * h * w
+    held_between = image_elements if unit.saves_x else 0
+    for stride in strides if pool == "none" else (*strides, 2):
         h, w = strided(h, stride), strided(w, stride)
-    if stem_spec.pool == "max":
-        h, w = strided(h, 2), strided(w, 2)
-    saved, peak = unit.saves_y, 0
-    for stage, plan in enumerate(spec.plan):
-        stage_input = plan.c_in * h * w  # alive until the stage has run
-        for group in block_groups(spec, plan, stage, h, w):
-            n, times = group.sizes, group.repeat
-            unit = block(plan.form, group.place, n.groups != 1, False)
-            here = unit.run(total, times, n.c_in, n.mid, n.out, n.h, n.w, n.stride, n.groups)
-            if group.first:
-                here += stage_input
-            if here > peak:
-                peak = here
-            boundaries = (saved or unit.saves_x) + (times - 1) * (unit.saves_x or unit.saves_y)
-            held_between += boundaries * n.c_in * n.h * n.w
-            saved = unit.saves_y
-        h, w = strided(h, plan.stride), strided(w, plan.stride)
-    unit = tail(plan.form, head.pool, head.dropout > 0, head.classes > 0, False)
-    here = unit.run(total, plan.out, h, w, head.classes)
-    held_between += (saved or unit.saves_x) * plan.out * h * w
-    peak = max(peak_stem, (max(peak, here) + image_elements) * size)
+    # Whether the unit before saves its output decides, with the next one's wish for its input, what lies between.
+    saved, peak, opens, drop = unit.saves_y, 0, True, spec.drop_path > 0
+    for form, depth, c_in, mid, mid_rest, out, stride, dilation, _, groups, groups_rest in spec.plan:
+        first, rest = stage(
+            form, stride != 1 or c_in != out, stride != 1, dilation > 1, drop, opens, activated,
+            groups != 1, groups_rest != 1, depth != 1, False,
+        )  # fmt: skip
+        stage_input = c_in * h * w  # alive until the stage has run
+        here = first.run(total, 1, c_in, mid, out, h, w, stride, groups)
+        peak = here if here > peak else peak
+        held_between += stage_input if saved or first.saves_x else 0
+        saved, opens = first.saves_y, False
+        if stride != 1:
+            h, w = strided(h, stride), strided(w, stride)
+        if depth != 1:
+            here = stage_input + rest.run(total, depth - 1, out, mid_rest, out, h, w, 1, groups_rest)
+            peak = here if here > peak else peak
+            held = (saved or rest.saves_x) + (depth - 2) * (rest.saves_y or rest.saves_x)
+            held_between += held * out * h * w
+            saved = rest.saves_y
+    unit = tail(form, head.pool, head.dropout > 0, head.classes > 0, False)
+    here = unit.run(total, out, h, w, head.classes)
+    peak = here if here > peak else peak
+    held_between += out * h * w if saved or unit.saves_x else 0
     if spec.taps == "postact":
         _add_tap_norms(spec, total)
-    return finish(total, held_between, peak, batch, dtype, size)
+    peak_bytes = max(peak_of_stem, (peak + image_elements) * size)
+    return finish(total, held_between, peak_bytes, batch, dtype, size)
 
 
 def _add_tap_norms(spec: Spec, total: list[int]) -> None:
@@ -117,7 +113,7 @@ def _add_tap_norms(spec: Spec, total: list[int]) -> None:
     from otoyol.cost import formulas
     from otoyol.ops.network import lower
 
-    if any(tap_needs_norm(spec, stage) for stage in range(len(spec.stages))):
+    if any(tap_needs_norm(spec, index) for index in range(len(spec.stages))):
         for op in lower(spec).ops:
             if op.slot == "tap":
                 total[POSITION["params"]] += formulas.params(op)

@@ -9,7 +9,7 @@ from otoyol.ops.block import Place, Sizes, Tape, Tensor, lower_block, strided
 from otoyol.ops.op import INPUT, Op, Ops, Tap
 from otoyol.ops.receptive import View, through
 from otoyol.spec.model import Spec
-from otoyol.spec.plan import StagePlan
+from otoyol.spec.plan import Form, StagePlan
 
 
 class BlockGroup(NamedTuple):
@@ -22,24 +22,31 @@ class BlockGroup(NamedTuple):
     sizes: Sizes
 
 
+def places(
+    form: Form, projected: bool, strided: bool, dilated: bool, drop: bool, opens: bool, stem_activated: bool
+) -> tuple[Place, Place]:
+    """The places of a stage's first block and of its other blocks. ``opens``: the stage is the network's first.
+
+    The first block after an activated stem has no preact slot; stochastic depth's linear rule gives the network's
+    first block rate 0.
+    """
+    preact = bool(form.preact)
+    first = Place(projected, strided, dilated, preact and not (opens and stem_activated), drop and not opens, True)
+    return first, Place(False, False, dilated, preact, drop, False)
+
+
 def block_groups(spec: Spec, plan: StagePlan, stage: int, h: int, w: int) -> Iterator[BlockGroup]:
-    """The stage's blocks, grouped: the first, then the rest in one group (two where stochastic depth starts late)."""
-    drop = spec.drop_path > 0
+    """The stage's blocks, grouped: the first, then the rest."""
+    first, rest = places(
+        plan.form, plan.stride != 1 or plan.c_in != plan.out, plan.stride != 1, plan.dilation > 1,
+        spec.drop_path > 0, stage == 0, spec.stem.activated,
+    )  # fmt: skip
     here = Sizes(plan.c_in, plan.mid, plan.out, h, w, plan.stride, plan.first_dilation, plan.dilation, plan.groups)
-    place = Place(
-        projected=plan.stride != 1 or plan.c_in != plan.out,
-        strided=plan.stride != 1,
-        dilated=plan.dilation > 1,
-        preact=bool(plan.form.preact) and not (stage == 0 and spec.stem.activated),
-        drop_path=drop and stage > 0,  # the linear rule gives the network's first block rate 0
-        first=True,
-    )
-    yield BlockGroup(stage, 0, 1, place, here)
+    yield BlockGroup(stage, 0, 1, first, here)
     if plan.depth > 1:
         h, w = strided(h, plan.stride), strided(w, plan.stride)
-        rest = Sizes(plan.out, plan.mid_rest, plan.out, h, w, 1, plan.dilation, plan.dilation, plan.groups_rest)
-        place = Place(False, False, plan.dilation > 1, bool(plan.form.preact), drop, False)
-        yield BlockGroup(stage, 1, plan.depth - 1, place, rest)
+        there = Sizes(plan.out, plan.mid_rest, plan.out, h, w, 1, plan.dilation, plan.dilation, plan.groups_rest)
+        yield BlockGroup(stage, 1, plan.depth - 1, rest, there)
 
 
 def lower_stem(spec: Spec) -> list[Op]:

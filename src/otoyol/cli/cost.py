@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Literal
 
+from otoyol.cli.facts import PLAIN, cost_facts, count_facts
 from otoyol.cli.inputs import label, read_spec, title
 from otoyol.cli.options import Json, Lang, SpecText, option
 from otoyol.cli.output import Heading, Item, Table, write, write_json
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
 
 By = Literal["op", "slot", "block", "stage", "class"]
 DType = Literal["float64", "float32", "float16", "bfloat16"]
-PLAIN = "paper"  # convolutions and classifier, MACs
 
 
 def cost(
@@ -34,7 +34,6 @@ def cost(
         _conventions(design, json, tongue)
     elif json:
         from otoyol import cost as counting
-        from otoyol.cli.facts import cost_facts, count_facts
 
         facts = cost_facts(design, convention, batch, dtype)
         if by != "stage":

@@ -5,16 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from otoyol.cli.inputs import label
-from otoyol.ops import lower
 
 if TYPE_CHECKING:
     from otoyol.cost import Count
     from otoyol.ops import Op
     from otoyol.spec import Spec
 
+PLAIN = "paper"  # the convention of convolutions and classifier alone, in MACs
+
 
 def stage_facts(spec: Spec) -> list[dict[str, Any]]:
     """One row a stage: its block, numbers and output shape."""
+    from otoyol.ops import lower
     from otoyol.spec import block_text
 
     last: dict[int, Op] = {op.stage: op for op in lower(spec).ops}
@@ -37,6 +39,8 @@ def stage_facts(spec: Spec) -> list[dict[str, Any]]:
 
 def tap_facts(spec: Spec) -> list[dict[str, Any]]:
     """One row a tap: name, channels, size, stride, receptive field and its offset, in input pixels."""
+    from otoyol.ops import lower
+
     return [{key: value for key, value in tap._asdict().items() if key != "op"} for tap in lower(spec).taps]
 
 

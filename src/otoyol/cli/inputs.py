@@ -11,14 +11,19 @@ from otoyol.errors import SpecError
 if TYPE_CHECKING:
     from otoyol.spec import Spec
 
+STANDARD_INPUT = "/dev/stdin"
+
 
 def read_spec(text: str) -> Spec:
-    """The spec that ``text`` names: ``-`` is standard input, a name ending in .yaml, .yml, .toml or .json a file,
-    anything else the text form. Raises SpecError."""
+    """The spec that ``text`` names. Raises SpecError.
+
+    ``-`` and ``/dev/stdin`` are standard input, a name that ends in .yaml, .yml, .toml or .json is a file, anything
+    else the text form.
+    """
     from otoyol.spec.files import SUFFIXES, load
     from otoyol.spec.text import parse
 
-    if text == "-":
+    if text in ("-", STANDARD_INPUT):
         return _standard_input()
     if Path(text).suffix in SUFFIXES:
         return load(text)

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from otoyol import __version__
+from otoyol.cli.inputs import STANDARD_INPUT
 from otoyol.errors import MissingExtraError, OtoyolError
 
 if TYPE_CHECKING:
@@ -58,8 +59,9 @@ def run(tokens: Sequence[str]) -> int:
 
     helps = not tokens or "--help" in tokens or "-h" in tokens
     app = make_app("plain" if helps and not sys.stdout.isatty() else None)
+    words = [STANDARD_INPUT if token == "-" else token for token in tokens]  # cyclopts takes - for an option
     try:
-        result = app(tokens, print_error=False, exit_on_error=False, verbose=False, result_action="return_value")
+        result = app(words, print_error=False, exit_on_error=False, verbose=False, result_action="return_value")
         sys.stdout.flush()
     except (CycloptsError, OtoyolError) as error:
         return _refuse(str(error))

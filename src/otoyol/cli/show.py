@@ -32,10 +32,10 @@ def show(
 
         sys.stdout.write(dumps(design, f".{form}"))
     elif json:
-        from otoyol.cli.facts import tap_facts
+        from otoyol.cli.facts import PLAIN, cost_facts, tap_facts
         from otoyol.spec import to_mapping
 
-        write_json({"spec": label(design), "taps": tap_facts(design), "fields": to_mapping(design)})
+        write_json({**cost_facts(design, PLAIN), "taps": tap_facts(design), "fields": to_mapping(design)})
     else:
         write(page(design, language(lang)))
 

@@ -14,6 +14,7 @@ derived from these rows; a new block is a new row.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -33,6 +34,7 @@ MAX_TOKENS = 24
 Slot = tuple[str, ...]
 
 
+@lru_cache(256)
 def kernel_of(token: str) -> int:
     """Kernel size of a ``conv<k>`` or ``dw<k>`` token, 0 for ``norm`` and ``act``."""
     found = TOKEN.match(token)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from otoyol.spec.blocks import BLOCKS, BlockField
 from otoyol.spec.parts import Act, Attention, Count, Expansion, Flag, Head, Input, Norm, Rate, Shortcut, Stage, Stem
@@ -49,23 +50,21 @@ class Spec(BaseModel):
     head: Head = Head()
     taps: Literal["raw", "preact", "postact"] = "preact"
 
-    _plan: tuple[StagePlan, ...] = PrivateAttr()
-
     def __init__(self, /, **fields: Any) -> None:
         try:
             super().__init__(**fields)
         except ValidationError as error:
             raise spec_error(error, type(self)) from None
 
-    @model_validator(mode="after")
-    def _possible(self) -> Self:
-        self._plan = plan_stages(self)
-        return self
-
-    @property
+    @cached_property
     def plan(self) -> tuple[StagePlan, ...]:
         """The stages with every inherited choice resolved and every channel count computed."""
-        return self._plan
+        return plan_stages(self)
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        self.plan  # noqa: B018 (planning refuses what cannot be built)
+        return self
 
     def model_copy(self, *, update: Any = None, deep: bool = False) -> Self:  # noqa: ARG002 (pydantic's signature)
         """A changed spec is validated again, so that its plan can never be stale."""

@@ -15,6 +15,7 @@ import sys
 sys.path.insert(0, {str(ROOT / "docs" / "_ext")!r})
 extensions = ["myst_parser", "otoyol_docs"]
 source_suffix = {{".md": "markdown"}}
+html_theme = "furo"
 """
 
 
@@ -77,6 +78,8 @@ def test_pages_show_what_runs_in_their_language(tmp_path):
     assert "Weights 69,632, share 16.9%." in english
     assert "Weights 69.632, share %16,9." in turkish
     assert 'lang="en"' in texts["page"] and 'lang="tr"' in texts["sayfa"]
+    fetched = re.findall(r'<(?:script|link|img|source|iframe)[^>]+(?:src|href)="(https?:[^"]+)"', texts["page"])
+    assert fetched == []  # it reads offline
     for theme in ("light", "dark"):
         drawing = re.search(rf'<img alt="What the picture shows." class="only-{theme}" src="([^"]+)"', texts["page"])
         assert drawing and (tmp_path / "out" / drawing[1]).read_text().startswith("<svg")

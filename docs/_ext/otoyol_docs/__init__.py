@@ -22,6 +22,7 @@ from otoyol_docs import directives
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
+    app.setup_extension("sphinx.ext.autodoc")
     app.add_directive("otoyol", directives.Command)
     app.add_directive("run", directives.Run)
     app.add_directive("draw", directives.Draw)

@@ -7,16 +7,16 @@ handful of calls with integers, a batch the same calls with arrays. See docs/dec
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from types import SimpleNamespace
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from otoyol.cost.formulas import Flops
 from otoyol.cost.source import function_source
 from otoyol.cost.symbols import Symbol, symbol
 from otoyol.cost.unit import UnitCost, unit_cost
-from otoyol.ops.block import Place, Sizes, lower_block
+from otoyol.ops.block import Sizes, lower_block, strided
 from otoyol.ops.network import lower_stem, lower_tail, places
 from otoyol.spec.plan import Form
 
@@ -35,7 +35,8 @@ ALL = frozenset(TOTALS) | {PEAK}
 
 
 class Unit(NamedTuple):
-    """``run(total, [times,] *numbers)`` adds to the list ``total`` and returns the unit's peak (see :func:`block`)."""
+    """``run(total, *numbers)`` adds to the list ``total`` and returns the peak. ``saves_x``, ``saves_y``: whether
+    backward needs the unit's input and output, which it shares with its neighbours and does not count."""
 
     run: Callable[..., Number]
     saves_x: bool
@@ -43,27 +44,55 @@ class Unit(NamedTuple):
     source: str
 
 
+class StageKey(NamedTuple):
+    """What must be known of a stage to write its function down; the arguments of :func:`places` and three more."""
+
+    form: Form
+    projected: bool
+    strided: bool
+    dilated: bool
+    drop: bool
+    opens: bool
+    stem_activated: bool
+    grouped: bool
+    depths: Literal["one", "more", "mixed"]  # mixed: one in some rows of a batch
+
+
 @cache
-def block(form: Form, place: Place, grouped: bool, arrays: bool, wanted: frozenset[str] = ALL) -> Unit:
-    """A block: ``run(total, times, c_in, mid, out, h, w, stride, groups)``; the peak is in elements of one image."""
-    names = ("c_in", "mid", "out", "h", "w", "stride", "groups")
+def stage(key: StageKey, arrays: bool = False, wanted: frozenset[str] = ALL) -> Unit:
+    """A stage: ``run(total, repeat, c_in, mid, mid_rest, out, h, w, stride, groups, groups_rest)``.
+
+    ``repeat`` is depth - 1. The peak is in elements of one image; the stage's input is alive until its end.
+    """
+    names = ("repeat", "c_in", "mid", "mid_rest", "out", "h", "w", "stride", "groups", "groups_rest")
     n = {name: Symbol.named(name) for name in names}
-    stride = n["stride"] if place.strided else 1
-    groups = n["groups"] if grouped else 1
+    form = key.form
+    if form.inner == "width":
+        n["mid_rest"], n["groups_rest"] = n["mid"], n["groups"]
+    stride = n["stride"] if key.strided else 1
+    groups, groups_rest = (n["groups"], n["groups_rest"]) if key.grouped else (1, 1)
+    here, there = places(form, *key[1:7])
     sizes = Sizes(n["c_in"], n["mid"], n["out"], n["h"], n["w"], stride, 1, 1, groups)
-    cost = unit_cost(lower_block(form, place, sizes), n["c_in"] * n["h"] * n["w"], form.norm_groups)
-    return _compile("block", names, cost, arrays, wanted, times=True)
-
-
-@cache
-def stage(
-    form: Form, projected: bool, strided: bool, dilated: bool, drop: bool, opens: bool, stem_activated: bool,
-    grouped: bool, grouped_rest: bool, deep: bool, arrays: bool, wanted: frozenset[str] = ALL,
-) -> tuple[Unit, Unit]:  # fmt: skip
-    """A stage's first block and its other blocks (the first again where it is not ``deep``)."""
-    first, rest = places(form, projected, strided, dilated, drop, opens, stem_activated)
-    unit = block(form, first, grouped, arrays, wanted)
-    return unit, block(form, rest, grouped_rest, arrays, wanted) if deep else unit
+    x = n["c_in"] * n["h"] * n["w"]
+    first = unit_cost(lower_block(form, here, sizes), x, form.norm_groups)
+    total = sums(first)
+    peaks = [symbol(row.live.elements) for row in first.rows]
+    if key.depths == "one":
+        return _compile("stage", names, total, peaks, (first.saves_x, first.saves_y), arrays, wanted)
+    h, w = strided(n["h"], stride), strided(n["w"], stride)
+    sizes = Sizes(n["out"], n["mid_rest"], n["out"], h, w, 1, 1, 1, groups_rest)
+    y = n["out"] * h * w
+    rest = unit_cost(lower_block(form, there, sizes), y, form.norm_groups)
+    total = {name: total[name] + n["repeat"] * value for name, value in sums(rest).items()}
+    some = n["repeat"] >= 1 if key.depths == "mixed" else symbol(1)
+    peaks += [(row.live.elements + x) * some for row in rest.rows]
+    # The tensors between the blocks: one behind the first, the others behind one of the rest.
+    after_first, after_rest = first.saves_y or rest.saves_x, rest.saves_y or rest.saves_x
+    between = (n["repeat"] * int(after_rest) + some * (int(after_first) - int(after_rest))) * y
+    for name in ("held", "held_lean"):
+        total[name] = total[name] + between
+    saves_y = rest.saves_y if key.depths == "more" else rest.saves_y or first.saves_y
+    return _compile("stage", names, total, peaks, (first.saves_x, saves_y), arrays, wanted)
 
 
 @cache
@@ -84,7 +113,8 @@ def stem(
         act=act,
     )
     cost = unit_cost(lower_stem(spec), n["channels"] * n["h"] * n["w"], norm_groups, first=True)
-    return _compile("stem", names, cost, arrays, wanted, item_bytes=n["item_bytes"])
+    peaks = [row.live.elements * n["item_bytes"] + row.live.index_bytes for row in cost.rows]
+    return _compile("stem", names, sums(cost), peaks, (cost.saves_x, cost.saves_y), arrays, wanted)
 
 
 @cache
@@ -95,9 +125,9 @@ def tail(form: Form, pool: str, dropout: bool, classifies: bool, arrays: bool, w
     head = SimpleNamespace(pool=pool, dropout=dropout, classes=n["classes"] if classifies else 0)
     spec: Any = SimpleNamespace(plan=[SimpleNamespace(form=form)], head=head)
     ops = lower_tail(spec, n["c"], n["h"], n["w"])  # type: ignore[arg-type]
-    return _compile(
-        "tail", names, unit_cost(ops, n["c"] * n["h"] * n["w"], form.norm_groups, last=True), arrays, wanted
-    )
+    cost = unit_cost(ops, n["c"] * n["h"] * n["w"], form.norm_groups, last=True)
+    peaks = [symbol(row.live.elements) for row in cost.rows]
+    return _compile("tail", names, sums(cost), peaks, (cost.saves_x, False), arrays, wanted)
 
 
 def sums(cost: UnitCost) -> dict[str, Number]:
@@ -117,19 +147,15 @@ def sums(cost: UnitCost) -> dict[str, Number]:
 
 
 def _compile(
-    name: str, arguments: Sequence[str], cost: UnitCost, arrays: bool, wanted: frozenset[str],
-    *, times: bool = False, item_bytes: Symbol | None = None,
+    name: str, arguments: Sequence[str], total: Mapping[str, Number], peaks: Sequence[Symbol],
+    saves: tuple[bool, bool], arrays: bool, wanted: frozenset[str],
 ) -> Unit:  # fmt: skip
-    quantities = {POSITION[key]: symbol(value) for key, value in sums(cost).items() if key in wanted}
-    peaks = []
-    for row in cost.rows if PEAK in wanted else ():
-        elements = symbol(row.live.elements)
-        peaks.append(elements * item_bytes + row.live.index_bytes if item_bytes is not None else elements)
-    text = function_source(name, arguments, quantities, peaks, arrays, times)
+    quantities = {POSITION[key]: symbol(value) for key, value in total.items() if key in wanted}
+    text = function_source(name, arguments, quantities, peaks if PEAK in wanted else (), arrays)
     scope: dict[str, Any] = {}
     if arrays:
         from numpy import maximum
 
         scope["maximum"] = maximum
-    exec(compile(text, f"<otoyol.cost {name}>", "exec"), scope)  # noqa: S102 (the text is our own print of our own formulas)
-    return Unit(scope[name], cost.saves_x, cost.saves_y, text)
+    exec(compile(text, f"<otoyol.cost {name}>", "exec"), scope)  # noqa: S102 (our own print of our own formulas)
+    return Unit(scope[name], *saves, text)

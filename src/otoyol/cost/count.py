@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple, get_args
 
-from otoyol.cost.compiled import POSITION, TOTALS, stage, stem, tail
+from otoyol.cost.compiled import POSITION, TOTALS, StageKey, stage, stem, tail
 from otoyol.cost.formulas import Flops
 from otoyol.errors import SpecError
 from otoyol.ops.block import strided
@@ -78,26 +78,22 @@ def count(spec: Spec, *, batch: int = 1, dtype: str = "float32") -> Count:
     held_between = image_elements if unit.saves_x else 0
     for stride in strides if pool == "none" else (*strides, 2):
         h, w = strided(h, stride), strided(w, stride)
-    # Whether the unit before saves its output decides, with the next one's wish for its input, what lies between.
+    # What lies between two units is held where the one before or the one behind needs it.
     saved, peak, opens, drop = unit.saves_y, 0, True, spec.drop_path > 0
     for form, depth, c_in, mid, mid_rest, out, stride, dilation, _, groups, groups_rest in spec.plan:
-        first, rest = stage(
-            form, stride != 1 or c_in != out, stride != 1, dilation > 1, drop, opens, activated,
-            groups != 1, groups_rest != 1, depth != 1, False,
+        unit = stage(
+            StageKey(
+                form, stride != 1 or c_in != out, stride != 1, dilation > 1, drop, opens, activated,
+                groups != 1 or groups_rest != 1, "one" if depth == 1 else "more",
+            )
         )  # fmt: skip
-        stage_input = c_in * h * w  # alive until the stage has run
-        here = first.run(total, 1, c_in, mid, out, h, w, stride, groups)
+        here = unit.run(total, depth - 1, c_in, mid, mid_rest, out, h, w, stride, groups, groups_rest)
         peak = here if here > peak else peak
-        held_between += stage_input if saved or first.saves_x else 0
-        saved, opens = first.saves_y, False
+        if saved or unit.saves_x:
+            held_between += c_in * h * w
+        saved, opens = unit.saves_y, False
         if stride != 1:
             h, w = strided(h, stride), strided(w, stride)
-        if depth != 1:
-            here = stage_input + rest.run(total, depth - 1, out, mid_rest, out, h, w, 1, groups_rest)
-            peak = here if here > peak else peak
-            held = (saved or rest.saves_x) + (depth - 2) * (rest.saves_y or rest.saves_x)
-            held_between += held * out * h * w
-            saved = rest.saves_y
     unit = tail(form, head.pool, head.dropout > 0, head.classes > 0, False)
     here = unit.run(total, out, h, w, head.classes)
     peak = here if here > peak else peak

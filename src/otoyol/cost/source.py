@@ -145,10 +145,10 @@ def undominated(candidates: Sequence[Symbol]) -> list[Symbol]:
 
 
 def function_source(
-    name: str, arguments: Sequence[str], sums: Mapping[int, Symbol], maxima: Sequence[Symbol], arrays: bool, times: bool
+    name: str, arguments: Sequence[str], sums: Mapping[int, Symbol], maxima: Sequence[Symbol], arrays: bool
 ) -> str:
-    """Source of ``name(total, [times,] *arguments)``, which adds ``sums`` (by position in ``total``), ``times`` over,
-    and returns the largest of ``maxima`` (0 where there are none)."""
+    """Source of ``name(total, *arguments)``, which adds ``sums`` to ``total``, by position, and returns the largest of
+    ``maxima`` (0 where there are none)."""
     printer = Printer(arrays)
     wanted = {position: value for position, value in sums.items() if value.terms}
     candidates = undominated(maxima)
@@ -156,10 +156,7 @@ def function_source(
     nodes = [printer.polynomial(t) for t in terms[: len(wanted)]]
     if candidates:
         nodes.append(printer.maximum(terms[len(wanted) :]))
-    lines, expressions = printer.lines(nodes)
-    head = ["total", *(["times"] if times else []), *arguments]
-    body = [*lines]
-    for position, expression in zip(wanted, expressions, strict=False):
-        body.append(f"total[{position}] += {f'times * {expression}' if times else expression}")
+    body, expressions = printer.lines(nodes)
+    body += [f"total[{position}] += {text}" for position, text in zip(wanted, expressions, strict=False)]
     body.append(f"return {expressions[-1] if candidates else 0}")
-    return f"def {name}({', '.join(head)}):\n" + "".join(f"    {line}\n" for line in body)
+    return f"def {name}(total, {', '.join(arguments)}):\n" + "".join(f"    {line}\n" for line in body)

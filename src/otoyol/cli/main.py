@@ -63,7 +63,9 @@ def run(tokens: Sequence[str]) -> int:
     try:
         result = app(words, print_error=False, exit_on_error=False, verbose=False, result_action="return_value")
         sys.stdout.flush()
-    except (CycloptsError, OtoyolError) as error:
+    except CycloptsError as error:
+        return _refuse(_short(str(error)))
+    except OtoyolError as error:
         return _refuse(str(error))
     except ModuleNotFoundError as error:
         if error.name not in EXTRAS:
@@ -74,9 +76,15 @@ def run(tokens: Sequence[str]) -> int:
     return result if isinstance(result, int) else FINE
 
 
+def _short(message: str) -> str:
+    """cyclopts repeats what was typed, however long."""
+    return message if len(message) <= 400 else f"{message[:300]}…{message[-80:]}"
+
+
 def _refuse(message: str) -> int:
     with contextlib.suppress(OSError):
-        print("otoyol:", " ".join(message.split()), file=sys.stderr)
+        line = " ".join(message.split())
+        print("otoyol:", line if line.isprintable() else ascii(line), file=sys.stderr)
     return BAD_INPUT
 
 

@@ -13,6 +13,7 @@ $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[all]' 2>&1 | grep -v '^WARNING: Location' || true
 	$(BIN)/python -c 'import otoyol, pytest, torch, torchvision, timm'
+	$(BIN)/python -m compileall -q src  # an editable install has no bytecode, and start-up wants it
 	touch $@
 
 demo: setup

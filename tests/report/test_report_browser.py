@@ -111,6 +111,18 @@ def test_what_scrolls_takes_the_keyboard(browser: Any, pages: list[Path]) -> Non
     page.close()
 
 
+def test_a_printed_report_is_whole(browser: Any, pages: list[Path]) -> None:
+    """On paper nothing scrolls and nothing opens: all of it fits the width of an A4 page, on white."""
+    for path in pages:
+        page = browser.new_page(viewport={"width": 720, "height": 1000}, color_scheme="dark")
+        page.goto(path.as_uri())
+        page.emulate_media(media="print")
+        assert page.evaluate("document.documentElement.scrollWidth") <= 720
+        assert page.locator("details:not([open]) table").last.is_visible()
+        assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+        page.close()
+
+
 @pytest.mark.parametrize("lang", ["en", "tr"])
 def test_no_text_meets_another(browser: Any, lang: str) -> None:
     page = browser.new_page(viewport={"width": 1600, "height": 1000})

@@ -40,65 +40,57 @@ class Unit(NamedTuple):
 
     run: Callable[..., Number]
     saves_x: bool
-    saves_y: bool
+    saves_y: bool | None  # None: it depends on the depth, which is mixed
     source: str
 
 
-class StageKey(NamedTuple):
-    """What must be known of a stage to write its function down; the arguments of :func:`places` and three more."""
-
-    form: Form
-    projected: bool
-    strided: bool
-    dilated: bool
-    drop: bool
-    opens: bool
-    stem_activated: bool
-    grouped: bool
-    depths: Literal["one", "more", "mixed"]  # mixed: one in some rows of a batch
+Depths = Literal["one", "more", "mixed"]  # mixed: one in some rows of a batch
 
 
 @cache
-def stage(key: StageKey, arrays: bool = False, wanted: frozenset[str] = ALL) -> Unit:
+def stage(
+    form: Form, projected: bool, strides: bool, dilated: bool, drop: bool, opens: bool, stem_activated: bool,
+    grouped: bool, depths: Depths, arrays: bool = False, wanted: frozenset[str] = ALL,
+) -> Unit:  # fmt: skip
     """A stage: ``run(total, repeat, c_in, mid, mid_rest, out, h, w, stride, groups, groups_rest)``.
 
-    ``repeat`` is depth - 1. The peak is in elements of one image; the stage's input is alive until its end.
+    ``repeat`` is depth - 1. The peak is in elements of one image; the stage's input is alive until its end. The first
+    arguments are those of :func:`otoyol.ops.network.places`.
     """
     names = ("repeat", "c_in", "mid", "mid_rest", "out", "h", "w", "stride", "groups", "groups_rest")
     n = {name: Symbol.named(name) for name in names}
-    form = key.form
     if form.inner == "width":
         n["mid_rest"], n["groups_rest"] = n["mid"], n["groups"]
-    stride = n["stride"] if key.strided else 1
-    groups, groups_rest = (n["groups"], n["groups_rest"]) if key.grouped else (1, 1)
-    here, there = places(form, *key[1:7])
+    stride = n["stride"] if strides else 1
+    groups, groups_rest = (n["groups"], n["groups_rest"]) if grouped else (1, 1)
+    here, there = places(form, projected, strides, dilated, drop, opens, stem_activated)
     sizes = Sizes(n["c_in"], n["mid"], n["out"], n["h"], n["w"], stride, 1, 1, groups)
     x = n["c_in"] * n["h"] * n["w"]
     first = unit_cost(lower_block(form, here, sizes), x, form.norm_groups)
     total = sums(first)
     peaks = [symbol(row.live.elements) for row in first.rows]
-    if key.depths == "one":
+    if depths == "one":
         return _compile("stage", names, total, peaks, (first.saves_x, first.saves_y), arrays, wanted)
     h, w = strided(n["h"], stride), strided(n["w"], stride)
     sizes = Sizes(n["out"], n["mid_rest"], n["out"], h, w, 1, 1, 1, groups_rest)
     y = n["out"] * h * w
     rest = unit_cost(lower_block(form, there, sizes), y, form.norm_groups)
     total = {name: total[name] + n["repeat"] * value for name, value in sums(rest).items()}
-    some = n["repeat"] >= 1 if key.depths == "mixed" else symbol(1)
+    some = n["repeat"] >= 1 if depths == "mixed" else symbol(1)
     peaks += [(row.live.elements + x) * some for row in rest.rows]
     # The tensors between the blocks: one behind the first, the others behind one of the rest.
     after_first, after_rest = first.saves_y or rest.saves_x, rest.saves_y or rest.saves_x
     between = (n["repeat"] * int(after_rest) + some * (int(after_first) - int(after_rest))) * y
     for name in ("held", "held_lean"):
         total[name] = total[name] + between
-    saves_y = rest.saves_y if key.depths == "more" else rest.saves_y or first.saves_y
+    saves_y = rest.saves_y if depths == "more" or rest.saves_y == first.saves_y else None
     return _compile("stage", names, total, peaks, (first.saves_x, saves_y), arrays, wanted)
 
 
 @cache
 def stem(
     kernels: tuple[int, ...], strides: tuple[int, ...], activated: bool, pool: str, norm: str, norm_groups: int,
-    act: str, arrays: bool, wanted: frozenset[str] = ALL,
+    act: str, arrays: bool = False, wanted: frozenset[str] = ALL,
 ) -> Unit:  # fmt: skip
     """A stem: ``run(total, channels, h, w, item_bytes, *widths)``; the peak is in bytes of one image."""
     widths = tuple(f"width{i}" for i in range(1, len(kernels) + 1))
@@ -118,7 +110,9 @@ def stem(
 
 
 @cache
-def tail(form: Form, pool: str, dropout: bool, classifies: bool, arrays: bool, wanted: frozenset[str] = ALL) -> Unit:
+def tail(
+    form: Form, pool: str, dropout: bool, classifies: bool, arrays: bool = False, wanted: frozenset[str] = ALL
+) -> Unit:
     """What follows the stages: ``run(total, c, h, w, classes)``; the peak is in elements of one image."""
     names = ("c", "h", "w", "classes")
     n = {name: Symbol.named(name) for name in names}
@@ -148,7 +142,7 @@ def sums(cost: UnitCost) -> dict[str, Number]:
 
 def _compile(
     name: str, arguments: Sequence[str], total: Mapping[str, Number], peaks: Sequence[Symbol],
-    saves: tuple[bool, bool], arrays: bool, wanted: frozenset[str],
+    saves: tuple[bool, bool | None], arrays: bool, wanted: frozenset[str],
 ) -> Unit:  # fmt: skip
     quantities = {POSITION[key]: symbol(value) for key, value in total.items() if key in wanted}
     text = function_source(name, arguments, quantities, peaks if PEAK in wanted else (), arrays)

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple, get_args
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, NamedTuple, get_args
 
-from otoyol.cost.compiled import POSITION, TOTALS, StageKey, stage, stem, tail
-from otoyol.cost.formulas import Flops
+from otoyol.cost.compiled import ALL, POSITION, TOTALS, Unit, stage, stem, tail
+from otoyol.cost.formulas import Flops, buffers, params
 from otoyol.errors import SpecError
 from otoyol.ops.block import strided
-from otoyol.ops.network import tap_needs_norm
+from otoyol.ops.network import lower, tap_needs_norm
+from otoyol.ops.op import Op
 from otoyol.spec.model import Spec
+from otoyol.spec.parts import Stem
+from otoyol.spec.plan import StagePlan
+
+Number = Any  # int, or in a batch an array
 
 DType = Literal["float64", "float32", "float16", "bfloat16"]
 ITEM_BYTES: dict[str, int] = {"float64": 8, "float32": 4, "float16": 2, "bfloat16": 2}
@@ -68,55 +74,77 @@ def item_bytes(batch: int, dtype: str) -> int:
 def count(spec: Spec, *, batch: int = 1, dtype: str = "float32") -> Count:
     """Totals of a design for ``batch`` images of ``spec.input`` in ``dtype``. Raises SpecError."""
     size = item_bytes(batch, dtype)
-    total = [0] * len(TOTALS)
-    image, norm, head = spec.input, spec.norm, spec.head
-    kernels, strides, activated, pool = spec.stem.kernels, spec.stem.strides, spec.stem.activated, spec.stem.pool
-    h, w, channels = image.height, image.width, image.channels
-    unit = stem(kernels, strides, activated, pool, norm.kind, norm.groups, spec.act, False)
-    peak_of_stem = unit.run(total, channels, h, w, size, *spec.stem.widths)
-    image_elements = channels * h * w
-    held_between = image_elements if unit.saves_x else 0
-    for stride in strides if pool == "none" else (*strides, 2):
-        h, w = strided(h, stride), strided(w, stride)
-    # What lies between two units is held where the one before or the one behind needs it.
-    saved, peak, opens, drop = unit.saves_y, 0, True, spec.drop_path > 0
-    for form, depth, c_in, mid, mid_rest, out, stride, dilation, _, groups, groups_rest in spec.plan:
-        unit = stage(
-            StageKey(
+    image, head, plans = spec.input, spec.head, spec.plan
+    activated, drop, opens = spec.stem.activated, spec.drop_path > 0, True
+    units = [stem_unit(spec)]
+    for form, depth, c_in, _, _, out, stride, dilation, _, groups, groups_rest in plans:
+        units.append(
+            stage(
                 form, stride != 1 or c_in != out, stride != 1, dilation > 1, drop, opens, activated,
                 groups != 1 or groups_rest != 1, "one" if depth == 1 else "more",
             )
         )  # fmt: skip
+        opens = False
+    units.append(tail(form, head.pool, head.dropout > 0, head.classes > 0))
+    total, between, peak = compose(
+        units, (image.channels, image.height, image.width), spec.stem, spec.stem.widths, plans, head.classes, size, max
+    )
+    if spec.taps == "postact":
+        for op in tap_norms(spec):
+            total[POSITION["params"]] += params(op)
+            total[POSITION["buffers"]] += buffers(op)
+    return finish(total, between, peak, batch, dtype, size)
+
+
+def stem_unit(spec: Spec, arrays: bool = False, wanted: frozenset[str] = ALL) -> Unit:
+    """The compiled stem."""
+    parts, norm = spec.stem, spec.norm
+    return stem(
+        parts.kernels, parts.strides, parts.activated, parts.pool, norm.kind, norm.groups, spec.act, arrays, wanted
+    )
+
+
+def compose(
+    units: Sequence[Unit], image: tuple[Number, Number, Number], stem_spec: Stem, stem_widths: Sequence[Number],
+    plans: Sequence[StagePlan], classes: Number, size: int, maximum: Callable[[Number, Number], Number],
+) -> tuple[list[Number], Number, Number]:  # fmt: skip
+    """Run stem, stages and tail on numbers that may be integers or arrays: (totals, elements held between units, peak
+    bytes), for one image."""
+    total: list[Number] = [0] * len(TOTALS)
+    channels, h, w = image
+    unit = units[0]
+    peak_of_stem = unit.run(total, channels, h, w, size, *stem_widths)
+    elements = channels * h * w
+    between = elements if unit.saves_x else 0
+    for stride in stem_spec.strides if stem_spec.pool == "none" else (*stem_spec.strides, 2):
+        h, w = strided(h, stride), strided(w, stride)
+    # What lies between two units is held where the one before or the one behind needs it.
+    saved, peak = unit.saves_y, 0
+    for unit, (_, depth, c_in, mid, mid_rest, out, stride, _, _, groups, groups_rest) in zip(
+        units[1:-1], plans, strict=True
+    ):
         here = unit.run(total, depth - 1, c_in, mid, mid_rest, out, h, w, stride, groups, groups_rest)
-        peak = here if here > peak else peak
+        peak = maximum(peak, here)
         if saved or unit.saves_x:
-            held_between += c_in * h * w
-        saved, opens = unit.saves_y, False
+            between = between + c_in * h * w
+        saved = unit.saves_y
         if stride != 1:
             h, w = strided(h, stride), strided(w, stride)
-    unit = tail(form, head.pool, head.dropout > 0, head.classes > 0, False)
-    here = unit.run(total, out, h, w, head.classes)
-    peak = here if here > peak else peak
-    held_between += out * h * w if saved or unit.saves_x else 0
-    if spec.taps == "postact":
-        _add_tap_norms(spec, total)
-    peak_bytes = max(peak_of_stem, (peak + image_elements) * size)
-    return finish(total, held_between, peak_bytes, batch, dtype, size)
+    unit = units[-1]
+    peak = maximum(peak, unit.run(total, out, h, w, classes))
+    if saved or unit.saves_x:
+        between = between + out * h * w
+    return total, between, maximum(peak_of_stem, (peak + elements) * size)
 
 
-def _add_tap_norms(spec: Spec, total: list[int]) -> None:
-    """Norms of the taps' own: they stand beside the forward pass, so that only their parameters count."""
-    from otoyol.cost import formulas
-    from otoyol.ops.network import lower
-
-    if any(tap_needs_norm(spec, index) for index in range(len(spec.stages))):
-        for op in lower(spec).ops:
-            if op.slot == "tap":
-                total[POSITION["params"]] += formulas.params(op)
-                total[POSITION["buffers"]] += formulas.buffers(op)
+def tap_norms(spec: Spec) -> list[Op]:
+    """The norms that taps have of their own. They stand beside the forward pass: only their parameters count."""
+    if not any(tap_needs_norm(spec, index) for index in range(len(spec.stages))):
+        return []
+    return [op for op in lower(spec).ops if op.slot == "tap" and op.kind == "norm"]
 
 
-def finish(total: list[int], held_between: int, peak: int, batch: int, dtype: str, size: int) -> Count:
+def finish(total: Sequence[Number], between: Number, peak: Number, batch: int, dtype: str, size: int) -> Count:
     """A Count from totals for one image (in the order of TOTALS), the elements held between units, and the peak."""
     (
         params, buffers, activations, conv, linear, input_macs,
@@ -136,8 +164,8 @@ def finish(total: list[int], held_between: int, peak: int, batch: int, dtype: st
         Flops((4 * conv - 2 * input_macs) * batch, 4 * linear * batch, norm_back * batch, act_back * batch,
               pool_back * batch, add_back * batch, elementwise_back * batch),
         params * size,
-        ((held + held_between) * size + index_bytes) * batch + per_step,
-        ((held_lean + held_between) * size + index_bytes) * batch + per_step,
+        ((held + between) * size + index_bytes) * batch + per_step,
+        ((held_lean + between) * size + index_bytes) * batch + per_step,
         peak * batch,
         (moved * batch + params + buffers) * size,
         batch,

@@ -89,7 +89,7 @@ def _plan_stage(
 ) -> StagePlan:
     where = f"stages[{index}]"
     stride, dilation = stage.stride, stage.dilation
-    expansion = stage.expansion or (spec.expansion if stage.block is None else None) or block.expansion
+    expansion = expansion_of(spec, stage)
     if block.inner == "input":
         mid = _whole(c_in, expansion, where)
         out = stage.width
@@ -111,6 +111,15 @@ def _plan_stage(
     groups = _groups(spec, stage, block, c_in, mid, out, where)
     groups_rest = _groups(spec, stage, block, out, mid_rest, out, where) if stage.depth > 1 else groups
     return StagePlan(form, stage.depth, c_in, mid, mid_rest, out, stride, dilation, first_dilation, groups, groups_rest)
+
+
+def expansion_of(spec: Spec, stage: Stage) -> Fraction | int:
+    """The stage's own expansion, else the spec's for the spec's own block, else the block's default."""
+    if stage.expansion is not None:
+        return stage.expansion
+    if stage.block is not None:
+        return stage.block.expansion
+    return spec.expansion or spec.block.expansion
 
 
 def _whole(channels: int, expansion: Fraction | int, where: str) -> int:

@@ -5,9 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
 from otoyol.spec import Norm
+
+
+def frozen_batch_norm(x: Tensor, weight: Tensor, bias: Tensor, mean: Tensor, var: Tensor, eps: float) -> Tensor:
+    """x · scale + shift in one pass; backward holds the scale alone."""
+    scale = weight * (var + eps).rsqrt()
+    shift = bias - mean * scale
+    return torch.addcmul(shift.to(x.dtype)[:, None, None], x, scale.to(x.dtype)[:, None, None])
+
+
+fx.wrap("frozen_batch_norm")  # one node that reads the buffers; traced through, FX would bake their values in
 
 
 class FrozenBatchNorm2d(nn.Module):
@@ -31,10 +41,7 @@ class FrozenBatchNorm2d(nn.Module):
         self.register_buffer("running_var", torch.ones(num_features))
 
     def forward(self, x: Tensor) -> Tensor:
-        scale = self.weight * (self.running_var + self.eps).rsqrt()
-        shift = self.bias - self.running_mean * scale
-        scale, shift = scale.to(x.dtype)[:, None, None], shift.to(x.dtype)[:, None, None]
-        return torch.addcmul(shift, x, scale)  # one pass, and backward holds the scale alone
+        return frozen_batch_norm(x, self.weight, self.bias, self.running_mean, self.running_var, self.eps)
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
         state_dict.pop(prefix + "num_batches_tracked", None)

@@ -1,0 +1,37 @@
+"""Latency on this machine: a table of fused operators, and a predictor over it.
+
+    engine = find_engine("ort", threads=2, batch=1)
+    table = build_table(engine, random_designs(2000), path="ort.json", seconds=600)
+    Predictor(table, engine.rules).predict(otoyol.parse("resnet50"))
+
+Engines and the predictor load their libraries (onnxruntime, torch, scikit-learn) when they are first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from otoyol.measure.build import Progress, build_table
+from otoyol.measure.designs import random_designs
+from otoyol.measure.engine import ENGINES, Engine, Running, find_engine
+from otoyol.measure.fingerprint import fingerprint
+from otoyol.measure.fused import FusedOp, Group, Rules, fuse
+from otoyol.measure.table import Row, Table, Timing, load_table
+
+if TYPE_CHECKING:
+    from otoyol.measure.predict import Latency, Predictor
+
+_LATE = {"Latency": "otoyol.measure.predict", "Predictor": "otoyol.measure.predict"}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LATE:
+        return getattr(importlib.import_module(_LATE[name]), name)
+    raise AttributeError(f"module 'otoyol.measure' has no attribute {name!r}")
+
+
+__all__ = [
+    "ENGINES", "Engine", "FusedOp", "Group", "Latency", "Predictor", "Progress", "Row", "Rules", "Running", "Table",
+    "Timing", "build_table", "find_engine", "fingerprint", "fuse", "load_table", "random_designs",
+]  # fmt: skip

@@ -1,0 +1,171 @@
+"""Building a table: networks are chosen, run in turns, summarised, saved; then the next are chosen by what is unsure."""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from otoyol.errors import SpecError
+from otoyol.measure.engine import Engine, Running
+from otoyol.measure.fingerprint import fingerprint
+from otoyol.measure.fused import FusedOp, fuse
+from otoyol.measure.table import NOISY, Network, Table, load_table, timing
+from otoyol.ops import lower
+from otoyol.spec import Spec, to_text
+
+SAVE_SECONDS = 5.0
+TOGETHER = 6  # networks that take turns
+FIRST = 4  # rounds of turns that are chosen blindly, before there is anything to be unsure about
+CANDIDATES = 240  # of the pool that are weighed at a time
+REFIT_SHARE = 0.15  # of all time at most that goes into choosing
+
+
+class Progress(NamedTuple):
+    """``disagreement``: how far two halves of the table differ on designs not yet measured (None until known)."""
+
+    networks: int
+    operators: int
+    seconds: float
+    seconds_left: float
+    disagreement: float | None
+    noisy: float
+
+
+def build_table(
+    engine: Engine, designs: Sequence[Spec], *, path: str | os.PathLike[str] | None = None, seconds: float = 600.0,
+    rounds: int = 5, goal: float = 0.005, seed: int = 0, progress: Callable[[Progress], None] | None = None,
+    clock: Callable[[], float] = time.monotonic,
+) -> Table:  # fmt: skip
+    """Measure networks out of ``designs`` (what a space can contain) for about ``seconds``, or until two halves of the
+    table agree within ``goal``, or until all are measured.
+
+    Every network runs ``rounds`` times with its operators timed and ``rounds`` times whole, in turns with others, and
+    up to twice as often where the rounds disagree by more than NOISY. With ``path`` the table is saved every few
+    seconds and goes on from there after an interruption; a finished one is returned as it is. Raises SpecError where
+    that table was made elsewhere, OtoyolError where it cannot be written.
+    """
+    if not designs:
+        raise SpecError("designs", "nothing", "at least one design to measure")
+    if rounds < 3:
+        raise SpecError("rounds", rounds, "at least 3: one timing says nothing about its noise")
+    here = fingerprint(engine)
+    table = load_table(path, here) if path is not None and Path(path).exists() else Table(here)
+    if table.finished:
+        return table
+    builder = _Builder(engine, table, list(designs), rounds, seed, clock)
+    before, began, saved = table.elapsed, clock(), clock()
+    try:
+        while builder.pool:
+            builder.round()
+            table.elapsed = before + clock() - began
+            if progress:
+                left = max(seconds - table.elapsed, 0.0)
+                progress(Progress(len(table.networks), len(table.operators), table.elapsed, left,
+                                  builder.disagreement, table.noisy))  # fmt: skip
+            if table.elapsed >= seconds or (builder.disagreement is not None and builder.disagreement < goal):
+                break
+            if path is not None and clock() - saved > SAVE_SECONDS:
+                table.save(path)
+                saved = clock()
+        table.finished = True
+    finally:  # Ctrl-C keeps what was measured
+        if path is not None:
+            table.save(path)
+    return table
+
+
+class _Builder:
+    def __init__(
+        self, engine: Engine, table: Table, designs: list[Spec], rounds: int, seed: int, clock: Callable[[], float]
+    ) -> None:
+        self.engine, self.table, self.rounds, self.clock = engine, table, rounds, clock
+        self.random = random.Random(seed + len(table.networks))  # noqa: S311 (no secrets)
+        known = {network.spec for network in table.networks}
+        self.pool = [spec for spec in designs if text_of(spec) not in known]
+        self.random.shuffle(self.pool)
+        self.began, self.choosing = clock(), 0.0
+        self.disagreement: float | None = None
+        self.anchor = engine.load(min(designs[:64], key=_macs))
+        self.fused: dict[Spec, list[FusedOp]] = {}
+
+    def round(self) -> None:
+        """Choose some networks, measure them in turns, put them into the table."""
+        chosen = self._choose()
+        loaded = [self.engine.load(spec) for spec in chosen]
+        self._turns(loaded, lambda running: running.traced())
+        traces = [running.traces() for running in loaded]
+        wholes = self._turns(loaded, lambda running: running.whole())
+        self.table.anchor.append((self.clock() - self.began, timing([self.anchor.whole() for _ in range(3)]).seconds))
+        for spec, traced, whole in zip(chosen, traces, wholes, strict=True):
+            steps = tuple(self.table.index(op) for op in self._fused(spec))
+            summaries = [timing(samples) for samples in zip(*traced, strict=True)]
+            seconds, spreads = tuple(t.seconds for t in summaries), tuple(t.spread for t in summaries)
+            self.table.networks.append(Network(text_of(spec), steps, seconds, spreads, timing(whole)))
+
+    def _turns(self, loaded: list[Running], run: Callable[[Running], float]) -> list[list[float]]:
+        """Rounds in which everybody runs once, in a new order each time; then more for those that disagree."""
+        samples: list[list[float]] = [[] for _ in loaded]
+        for turn in range(2 * self.rounds):
+            order = [i for i, s in enumerate(samples) if turn < self.rounds or timing(s).spread > NOISY]
+            self.random.shuffle(order)
+            for i in order:
+                samples[i].append(run(loaded[i]))
+        return samples
+
+    def _fused(self, spec: Spec) -> list[FusedOp]:
+        if spec not in self.fused:
+            self.fused[spec] = [group.op for group in fuse(lower(spec).ops, self.engine.rules)]
+        return self.fused[spec]
+
+    def _choose(self) -> list[Spec]:
+        """Half of them where two halves of the table disagree most, half blindly, so that no part is forgotten."""
+        count = min(TOGETHER, len(self.pool))
+        picked: list[Spec] = []
+        spent = self.clock() - self.began
+        if len(self.table.networks) >= FIRST * TOGETHER and self.choosing <= REFIT_SHARE * spent:
+            began = self.clock()
+            candidates = self.pool[:CANDIDATES]
+            unsure = self._unsure(candidates)
+            self.disagreement = sum(unsure) / len(unsure)
+            ranked = sorted(range(len(candidates)), key=lambda i: -unsure[i])
+            self.queue = [candidates[i] for i in ranked[: 8 * TOGETHER]]
+            self.choosing += self.clock() - began
+        queue = [spec for spec in getattr(self, "queue", []) if spec in self.pool]
+        picked += queue[: count // 2]
+        picked += [spec for spec in self.pool if spec not in picked][: count - len(picked)]
+        self.pool = [spec for spec in self.pool if spec not in picked]
+        return picked
+
+    def _unsure(self, candidates: list[Spec]) -> list[float]:
+        """For each design, how far two predictors that saw different halves of the table differ, relatively."""
+        import numpy as np
+
+        from otoyol.measure.predict import OpModel
+
+        numbers = list(range(len(self.table.networks)))
+        halves = [OpModel(self.table.rows(numbers[k::2]), trees=60) for k in (0, 1)]
+        ops = [self._fused(spec) for spec in candidates]
+        distinct = list(dict.fromkeys(op for fused in ops for op in fused))
+        ours, theirs = (dict(zip(distinct, half(distinct), strict=True)) for half in halves)
+        unsure = []
+        for fused in ops:
+            a, b = (np.array([side[op] for op in fused]) for side in (ours, theirs))
+            unsure.append(float(np.sqrt(((a - b) ** 2).sum()) * 2 / (a + b).sum() / 2**0.5))
+        return unsure
+
+
+def _macs(spec: Spec) -> int:
+    from otoyol.cost import count
+
+    return count(spec).macs
+
+
+def text_of(spec: Spec) -> str:
+    """The design in text form, from ``custom`` where its family is not one of ours."""
+    from otoyol.spec import FAMILIES
+
+    return to_text(spec if spec.family in FAMILIES else spec.model_copy(update={"family": "custom"}))

@@ -1,0 +1,72 @@
+"""What measuring asks of an engine, and the engines by name. Each loads its library only when it is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, Protocol, get_args
+
+from otoyol.errors import SpecError
+from otoyol.measure.fused import Rules
+from otoyol.spec import Spec
+
+EngineName = Literal["ort", "eager", "eager-nhwc", "compile"]
+ENGINES: tuple[EngineName, ...] = get_args(EngineName)
+MAX_THREADS = 1024
+MAX_BATCH = 1 << 12
+
+
+class Running(Protocol):
+    """One network, loaded. Traced runs come first: after :meth:`traces` only :meth:`whole` may be called."""
+
+    def traced(self) -> float:
+        """Run once with every operator timed; the seconds it took."""
+        ...
+
+    def traces(self) -> list[Sequence[float]]:
+        """For every traced run, the seconds of each fused operator in the order of ``fuse(ops, engine.rules)``."""
+        ...
+
+    def whole(self) -> float:
+        """Seconds of one run as a user would run it."""
+        ...
+
+
+class Engine(Protocol):
+    """Runs networks on this machine with fixed threads, batch and dtype. ``versions``: of what the timings depend on."""
+
+    name: str
+    threads: int
+    batch: int
+    dtype: str
+    rules: Rules
+
+    @property
+    def versions(self) -> Mapping[str, str]: ...
+
+    def load(self, spec: Spec) -> Running:
+        """The network of ``spec``, ready to run; its weights are of no consequence."""
+        ...
+
+
+def find_engine(name: str, *, threads: int = 1, batch: int = 1, dtype: str = "float32") -> Engine:
+    """The engine of that name: ``ort`` (ONNX Runtime on the CPU), ``eager`` and ``eager-nhwc`` (torch, channels last),
+    ``compile`` (torch.compile). Raises SpecError for what it cannot do, MissingExtraError where it is not installed."""
+    for field, value, most in (("threads", threads, MAX_THREADS), ("batch", batch, MAX_BATCH)):
+        if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
+            raise SpecError(field, value, f"a whole number from 1 to {most}")
+    if name not in ENGINES:
+        raise SpecError("engine", name, ", ".join(ENGINES))
+    made: Any
+    if name == "ort":
+        from otoyol.measure.onnx_runtime import OnnxRuntime
+
+        made = OnnxRuntime(threads, batch, dtype)
+    elif name == "compile":
+        from otoyol.measure.torch_compiled import TorchCompiled
+
+        made = TorchCompiled(threads, batch, dtype)
+    else:
+        from otoyol.measure.torch_eager import TorchEager
+
+        made = TorchEager(threads, batch, dtype, channels_last=name == "eager-nhwc")
+    return made  # type: ignore[no-any-return]

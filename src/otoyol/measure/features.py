@@ -1,0 +1,85 @@
+"""Fused operators as numbers for a regressor, for one operator or for arrays of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from otoyol.measure.fused import FusedOp
+
+Floats = NDArray[np.float64]
+
+# Logarithms, then flags. Of the first eight, time must not fall where one of them grows and the others stay.
+COLUMNS = (
+    "macs", "elements_in", "elements_out", "weights", "c_in", "c_out", "positions", "kernel",
+    "stride", "dilation", "groups", "unaligned", "add", "acts",
+)  # fmt: skip
+MONOTONE = 8
+NUMBERS = ("c_in", "h_in", "w_in", "c_out", "h_out", "w_out", "kernel", "stride", "dilation", "groups")
+
+
+class Batch(NamedTuple):
+    """Operators of one class. ``x`` (n, COLUMNS) for trees; ``work`` (n, 5) for a linear law: MACs, elements in and
+    out, weights, and 1."""
+
+    x: Floats
+    work: Floats
+
+
+def arrays(ops: Sequence[FusedOp]) -> dict[str, NDArray[Any]]:
+    """The operators' numbers as columns, with ``add`` and ``acts`` from their tails."""
+    columns = {name: np.array([getattr(op, name) for op in ops], dtype=np.int64) for name in NUMBERS}
+    return columns | {"tail": np.array([_tail_code(op.tail) for op in ops], dtype=np.int64)}
+
+
+def _tail_code(tail: str) -> int:
+    """Bit 0: an addition is merged; bits above: how many activations and norms beyond it cost something."""
+    words = [word for word in tail.split("+") if word]
+    return int("add" in words) + 2 * sum(word not in ("add", "norm") for word in words)
+
+
+def class_names(op: FusedOp, columns: dict[str, NDArray[Any]]) -> list[tuple[str, NDArray[np.bool_]]]:
+    """The classes that have a law of their own, with the rows that belong to each. Convolutions are told apart by
+    kernel and groups, everything else by what it is; the layout always counts."""
+    layout = "/blocked" if op.blocked else "/in-place" if op.overwrites else ""
+    if op.kind != "conv":
+        everything = np.ones(len(columns["c_in"]), dtype=bool)
+        words = op.tail if op.kind not in ("linear",) else ""
+        head = f"{op.kind}:{op.detail}" if op.detail else op.kind
+        return [(f"{head}+{words}{layout}" if words else head + layout, everything)]
+    groups, kernel = columns["groups"], columns["kernel"]
+    grouped = groups > 1
+    depthwise = grouped & (groups == columns["c_in"])
+    if op.detail == "vector":
+        return [("conv:vector" + layout, np.ones(len(groups), dtype=bool))]
+    found = [
+        ("conv:pointwise", ~grouped & (kernel == 1)),
+        ("conv:spatial", ~grouped & (kernel > 1)),
+        ("conv:grouped", grouped & ~depthwise),
+        ("conv:depthwise", depthwise),
+    ]
+    return [(name + layout, rows) for name, rows in found if rows.any()]
+
+
+def batch_of(columns: dict[str, NDArray[Any]]) -> Batch:
+    """Features of operators given as columns."""
+    number = {name: values.astype(np.float64) for name, values in columns.items()}
+    positions = number["h_out"] * number["w_out"]
+    elements_in = number["c_in"] * number["h_in"] * number["w_in"]
+    elements_out = number["c_out"] * positions
+    add = columns["tail"] & 1
+    weights = number["kernel"] ** 2 * number["c_in"] / number["groups"] * number["c_out"]
+    macs = weights * positions
+    logs = (macs, elements_in, elements_out, weights, number["c_in"], number["c_out"], positions, number["kernel"],
+            number["stride"], number["dilation"], number["groups"])  # fmt: skip
+    per_group = np.minimum(columns["c_in"], columns["c_out"]) // columns["groups"]
+    aligned = (columns["c_in"] % 8 == 0) & (columns["c_out"] % 8 == 0) & ((per_group % 8 == 0) | (per_group == 1))
+    flags = (~aligned, add, columns["tail"] >> 1)
+    x = np.stack([*(np.log2(v) for v in logs), *(np.asarray(v, dtype=np.float64) for v in flags)], axis=1)
+    read = elements_in + add * elements_out
+    ones = np.ones_like(macs)
+    # A strided or narrow convolution reaches less of the machine than a wide one: channels over one block's width.
+    return Batch(x, np.stack([macs, read, elements_out, weights, ones], axis=1))

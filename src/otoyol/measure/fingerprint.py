@@ -1,0 +1,62 @@
+"""What a table's timings depend on, and the refusal of a table that was made elsewhere."""
+
+from __future__ import annotations
+
+import os
+import platform
+from pathlib import Path
+from typing import Any
+
+from otoyol.errors import SpecError
+from otoyol.measure.engine import Engine
+
+FUSION = 1  # counts up when otoyol.measure.fused changes what it tells apart
+
+
+def fingerprint(engine: Engine) -> dict[str, Any]:
+    """Processor, cores, engine with versions, threads, batch, dtype."""
+    return {
+        "processor": processor(),
+        "cores": cores(),
+        "engine": engine.name,
+        "versions": dict(sorted(engine.versions.items())),
+        "threads": engine.threads,
+        "batch": engine.batch,
+        "dtype": engine.dtype,
+        "fusion": FUSION,
+    }
+
+
+def check_fingerprint(made: dict[str, Any], here: dict[str, Any]) -> None:
+    """Raises SpecError naming the first difference between where a table was made and what is here."""
+    for key, value in here.items():
+        if made.get(key) != value:
+            raise SpecError(
+                f"table.{key}", _words(made.get(key)), f"{_words(value)}: a table holds for the machine, the engine "
+                "and the settings it was measured with, so measure again"
+            )  # fmt: skip
+
+
+def _words(value: Any) -> str:
+    return ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else str(value)
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def processor() -> str:
+    """Name, family, model and stepping where the system tells them, so that two generations of one name differ."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    told = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines) if value}
+    if "model name" not in told:
+        return platform.processor() or platform.machine()
+    details = [f"{key} {told[name]}" for key, name in _DETAILS if name in told]
+    return " ".join([told["model name"], *details])
+
+
+_DETAILS = (("family", "cpu family"), ("model", "model"), ("stepping", "stepping"))

@@ -1,0 +1,81 @@
+"""ONNX Runtime's blocked layout (NCHWc, blocks of 8 on AVX2): which operators work in it, and where tensors are reordered.
+
+After onnxruntime/core/optimizer/nchwc_transformer.cc. Channels are read as whole numbers, so that a layout belongs to
+one design, or to many that are aligned alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from otoyol.ops import INPUT, Op
+
+BLOCK = 8
+ALIGNED = 4  # what a reorder asks of the channels
+
+
+class Reorder(NamedTuple):
+    """The output of operator ``tensor``, ``into`` the blocked layout or out of it."""
+
+    tensor: int
+    into: bool
+
+
+class Layout:
+    """Which tensors exist in which layout, while the operators are walked in order."""
+
+    def __init__(self, ops: Sequence[Op], sources: Mapping[int, tuple[int, ...]]) -> None:
+        """``sources``: the operators that each operator reads, identities left out."""
+        self.ops, self.sources = ops, sources
+        self.native: set[int] = set()  # made in the blocked layout
+        self.blocked: set[int] = set()  # made in it, or reordered into it
+        self.plain: set[int] = {INPUT}
+
+    def enter(self, members: tuple[int, ...], blocked: bool | None = None) -> tuple[bool, list[Reorder]]:
+        """Whether this run of operators works blocked (unless that is given), and the reorders that precede it."""
+        op = self.ops[members[0]]
+        sources = [s for s in dict.fromkeys(s for i in members for s in self.sources[i]) if s not in members]
+        if blocked is None:
+            blocked = self._works_blocked(op, sources)
+        have = self.blocked if blocked else self.plain
+        missing = [s for s in sources if s not in have]
+        if op.kind == "conv" and op.groups == 1 and op.c_in < BLOCK:
+            missing = [s for s in missing if s != sources[0]]  # reads a plain image as it is
+        have.update(missing)
+        have.add(members[-1])
+        if blocked:
+            self.native.add(members[-1])
+        return blocked, [Reorder(s, blocked) for s in missing]
+
+    def leave(self, last: int) -> Reorder | None:
+        """The reorder of the network's output, where there is one."""
+        return None if last in self.plain else Reorder(last, False)
+
+    def _works_blocked(self, op: Op, sources: list[int]) -> bool:
+        if op.kind == "conv":
+            return _conv_blocked(op)
+        here = all(s in self.native for s in sources)
+        match op.kind:
+            case "maxpool":
+                return op.c_in % BLOCK == 0
+            case "avgpool":
+                return op.c_in % BLOCK == 0 and op.stride > 1
+            case "mean":
+                return here and op.slot == "head" and op.c_in % BLOCK == 0
+            case "norm":
+                return here and op.detail in ("batch", "sync", "frozen") and op.c_in % BLOCK == 0
+            case "act":
+                return here and op.detail in ("relu", "silu")
+            case "relu" | "sigmoid" | "add":
+                return here
+        return False
+
+
+def _conv_blocked(op: Op) -> bool:
+    if op.groups > 1:
+        if op.c_out % BLOCK:
+            return False
+        depthwise = op.c_in == op.groups == op.c_out
+        return depthwise or ((op.c_in // op.groups) % BLOCK == 0 and (op.c_out // op.groups) % BLOCK == 0)
+    return op.c_in < BLOCK or op.c_in % ALIGNED == 0

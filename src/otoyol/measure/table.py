@@ -1,0 +1,205 @@
+"""A latency table: networks that ran on this machine, with the seconds of every fused operator in them. JSON on disk."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from statistics import median
+from typing import Any, NamedTuple
+
+from otoyol.errors import SpecError
+from otoyol.measure.fingerprint import check_fingerprint
+from otoyol.measure.fused import FusedOp
+from otoyol.spec.files import write_text
+
+FORMAT = 1
+NOISY = 0.10  # interquartile range over median beyond which a timing is called noisy
+MAX_BYTES = 1 << 28
+
+
+class Timing(NamedTuple):
+    """Median over interleaved rounds; ``spread`` is the interquartile range over the median."""
+
+    seconds: float
+    spread: float
+    rounds: int
+
+    @property
+    def noisy(self) -> bool:
+        return self.spread > NOISY
+
+
+def timing(samples: Sequence[float]) -> Timing:
+    """The summary of repeated timings of one thing."""
+    from statistics import quantiles
+
+    middle = median(samples)
+    if len(samples) < 3 or middle <= 0:
+        return Timing(middle, 0.0, len(samples))
+    low, _, high = quantiles(samples, n=4, method="inclusive")
+    return Timing(middle, (high - low) / middle, len(samples))
+
+
+class Network(NamedTuple):
+    """One measured network. ``steps`` index the table's operators in the order they ran, ``seconds`` and ``spreads``
+    belong to them; ``whole`` is the network end to end."""
+
+    spec: str
+    steps: tuple[int, ...]
+    seconds: tuple[float, ...]
+    spreads: tuple[float, ...]
+    whole: Timing
+
+
+class Row(NamedTuple):
+    """One fused operator: the median over the networks it occurs in, how far they disagree, how many there are."""
+
+    op: FusedOp
+    seconds: float
+    spread: float
+    networks: int
+
+    @property
+    def noisy(self) -> bool:
+        return self.spread > NOISY
+
+
+@dataclass
+class Table:
+    """``elapsed`` seconds went into it; ``anchor`` is one network again and again, so that drift shows: (elapsed,
+    seconds). ``finished`` is False where building was interrupted."""
+
+    fingerprint: dict[str, Any]
+    operators: list[FusedOp] = field(default_factory=list)
+    networks: list[Network] = field(default_factory=list)
+    anchor: list[tuple[float, float]] = field(default_factory=list)
+    elapsed: float = 0.0
+    finished: bool = False
+
+    @cached_property
+    def position(self) -> dict[FusedOp, int]:
+        return {op: i for i, op in enumerate(self.operators)}
+
+    def index(self, op: FusedOp) -> int:
+        """The operator's number; a new one gets the next."""
+        if op not in self.position:
+            self.position[op] = len(self.operators)
+            self.operators.append(op)
+        return self.position[op]
+
+    def rows(self, networks: Sequence[int] | None = None) -> list[Row]:
+        """The table proper: every operator that occurs in the networks (all, or those of these numbers)."""
+        found: dict[int, list[float]] = {}
+        spreads: dict[int, list[float]] = {}
+        for number in range(len(self.networks)) if networks is None else networks:
+            network = self.networks[number]
+            here: dict[int, list[float]] = {}
+            for step, seconds, spread in zip(network.steps, network.seconds, network.spreads, strict=True):
+                here.setdefault(step, []).append(seconds)
+                spreads.setdefault(step, []).append(spread)
+            for step, samples in here.items():
+                found.setdefault(step, []).append(median(samples))
+        rows = []
+        for step, samples in sorted(found.items()):
+            summary = timing(samples)
+            rows.append(Row(self.operators[step], summary.seconds, max(summary.spread, median(spreads[step])), len(samples)))
+        return rows
+
+    @property
+    def drift(self) -> float:
+        """How far the anchor moved: (slowest - fastest) / median of its timings, without the extreme tenths."""
+        seconds = sorted(s for _, s in self.anchor)
+        cut = len(seconds) // 10
+        kept = seconds[cut : len(seconds) - cut]
+        return (kept[-1] - kept[0]) / median(kept) if len(kept) > 1 else 0.0
+
+    @property
+    def noisy(self) -> float:
+        """Share of networks whose end-to-end timing is noisy after all repetitions."""
+        return sum(n.whole.noisy for n in self.networks) / len(self.networks) if self.networks else 0.0
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the table; it appears whole or not at all. Raises OtoyolError."""
+        write_text(path, self.dumps())
+
+    def dumps(self) -> str:
+        names = FusedOp._fields
+        head = {
+            "format": FORMAT,
+            "fingerprint": self.fingerprint,
+            "finished": self.finished,
+            "elapsed_seconds": round(self.elapsed, 1),
+            "noisy_share": round(self.noisy, 4),
+            "anchor": [[round(at, 1), _micro(s)] for at, s in self.anchor],
+            "operator_fields": list(names),
+        }
+        lines = [json.dumps(head)[:-1] + ","]
+        operators = ",\n".join(json.dumps(list(op)) for op in self.operators)
+        networks = ",\n".join(json.dumps(_network_fields(n)) for n in self.networks)
+        return "\n".join([*lines, '"operators": [', operators, '], "networks": [', networks, "]}"]) + "\n"
+
+
+def _micro(seconds: float) -> float:
+    """Microseconds with one decimal."""
+    return round(seconds * 1e6, 1)
+
+
+def _network_fields(network: Network) -> dict[str, Any]:
+    return {
+        "spec": network.spec,
+        "whole_us": _micro(network.whole.seconds),
+        "whole_spread": round(network.whole.spread, 4),
+        "rounds": network.whole.rounds,
+        "noisy": network.whole.noisy,
+        "steps": list(network.steps),
+        "us": [_micro(s) for s in network.seconds],
+        "spread": [round(s, 3) for s in network.spreads],
+    }
+
+
+def load_table(path: str | os.PathLike[str], here: dict[str, Any] | None = None) -> Table:
+    """A table from its file. With ``here`` (:func:`otoyol.measure.fingerprint`) it is refused where it was made on
+    another machine, with another engine or other settings. Raises SpecError."""
+    path = Path(path)
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise SpecError("table", path.name, f"at most {MAX_BYTES} bytes")
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise SpecError("table", str(path), f"a readable file ({error.strerror})") from None
+    except UnicodeDecodeError:
+        raise SpecError("table", path.name, _DAMAGED) from None
+    try:
+        fields = json.loads(text)
+        if fields["format"] != FORMAT:
+            raise SpecError("table", f"format {fields['format']}", f"format {FORMAT}: measure again")
+        table = _table(fields)
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError):
+        raise SpecError("table", path.name, _DAMAGED) from None
+    if here is not None:
+        check_fingerprint(table.fingerprint, here)
+    return table
+
+
+_DAMAGED = "a table that `otoyol measure` has written; this one is damaged"
+
+
+def _table(fields: Any) -> Table:
+    if fields["operator_fields"] != list(FusedOp._fields):
+        raise SpecError("table", "other operator fields", "a table of this version of Otoyol: measure again")
+    operators = [FusedOp(*row) for row in fields["operators"]]
+    networks = []
+    for row in fields["networks"]:
+        steps = tuple(row["steps"])
+        seconds, spreads = (tuple(map(float, row[key])) for key in ("us", "spread"))
+        if not len(steps) == len(seconds) == len(spreads) or not all(0 <= s < len(operators) for s in steps):
+            raise ValueError("steps and timings of different lengths")
+        whole = Timing(row["whole_us"] * 1e-6, float(row["whole_spread"]), int(row["rounds"]))
+        networks.append(Network(str(row["spec"]), steps, tuple(s * 1e-6 for s in seconds), spreads, whole))
+    anchor = [(float(at), s * 1e-6) for at, s in fields["anchor"]]
+    fingerprint = dict(fields["fingerprint"])
+    return Table(fingerprint, operators, networks, anchor, float(fields["elapsed_seconds"]), bool(fields["finished"]))

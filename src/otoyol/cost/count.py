@@ -9,8 +9,8 @@ from otoyol.cost.compiled import ALL, POSITION, TOTALS, Unit, stage, stem, tail
 from otoyol.cost.formulas import Flops, buffers, params
 from otoyol.errors import SpecError
 from otoyol.ops.block import strided
-from otoyol.ops.network import lower, tap_needs_norm
-from otoyol.ops.op import Op
+from otoyol.ops.network import taps_with_norms
+from otoyol.ops.op import INPUT, Op
 from otoyol.spec.model import Spec
 from otoyol.spec.parts import Stem
 from otoyol.spec.plan import StagePlan
@@ -90,9 +90,7 @@ def count(spec: Spec, *, batch: int = 1, dtype: str = "float32") -> Count:
         units, (image.channels, image.height, image.width), spec.stem, spec.stem.widths, plans, head.classes, size, max
     )
     if spec.taps == "postact":
-        for op in tap_norms(spec):
-            total[POSITION["params"]] += params(op)
-            total[POSITION["buffers"]] += buffers(op)
+        add_tap_norms(spec, plans, total)
     return finish(total, between, peak, batch, dtype, size)
 
 
@@ -137,11 +135,13 @@ def compose(
     return total, between, maximum(peak_of_stem, (peak + elements) * size)
 
 
-def tap_norms(spec: Spec) -> list[Op]:
-    """The norms that taps have of their own. They stand beside the forward pass: only their parameters count."""
-    if not any(tap_needs_norm(spec, index) for index in range(len(spec.stages))):
-        return []
-    return [op for op in lower(spec).ops if op.slot == "tap" and op.kind == "norm"]
+def add_tap_norms(spec: Spec, plans: Sequence[StagePlan], total: list[Number]) -> None:
+    """Norms that taps have of their own stand beside the forward pass: only their parameters count."""
+    for index in taps_with_norms(spec):
+        c = plans[index].out
+        op = Op("", "norm", "tap", -1, -1, (INPUT,), c, 1, 1, c, 1, 1, detail=plans[index].form.norm)
+        total[POSITION["params"]] = total[POSITION["params"]] + params(op)
+        total[POSITION["buffers"]] = total[POSITION["buffers"]] + buffers(op)
 
 
 def finish(total: Sequence[Number], between: Number, peak: Number, batch: int, dtype: str, size: int) -> Count:

@@ -87,6 +87,12 @@ def tap_needs_norm(spec: Spec, stage: int) -> bool:
     return spec.taps == "postact" and spec.head.pool == "none" and not stage_activated(spec.plan[stage])
 
 
+def taps_with_norms(spec: Spec) -> list[int]:
+    """The stages whose taps have a norm and act of their own; a final norm serves the last one."""
+    stages = range(len(spec.stages) - bool(spec.plan[-1].form.preact))
+    return [stage for stage in stages if tap_needs_norm(spec, stage)]
+
+
 def lower(spec: Spec) -> Ops:
     """Every operator of ``spec`` in the order it runs, and the taps C1 (stem), C2 (first stage), C3, …
 
@@ -148,15 +154,15 @@ def _tap_marks(spec: Spec, ops: list[Op], marks: list[tuple[str, int]]) -> list[
 def _tap_norms(spec: Spec, ops: list[Op], marks: list[tuple[str, int]]) -> tuple[list[Op], list[tuple[str, int]]]:
     """Append the norm and act that ``taps: postact`` gives each tap without an activation (feature extractors)."""
     result = list(marks)
-    for position, (name, index) in enumerate(marks[1:-1] if spec.plan[-1].form.preact else marks[1:], 1):
-        if tap_needs_norm(spec, position - 1):
-            tape = Tape(f"taps.{name}.", -1, -1)
-            form = spec.plan[position - 1].form
-            x = Tensor(INPUT, ops[index].c_out, ops[index].h_out, ops[index].w_out)
-            x = tape.add("norm1", "norm", "tap", x, detail=form.norm)
-            tape.add("act1", "act", "tap", x, detail=form.act)
-            ops = ops + _moved(tape.ops, len(ops), index)
-            result[position] = (name, len(ops) - 1)
+    for stage in taps_with_norms(spec):
+        name, index = marks[stage + 1]
+        tape = Tape(f"taps.{name}.", -1, -1)
+        form = spec.plan[stage].form
+        x = Tensor(INPUT, ops[index].c_out, ops[index].h_out, ops[index].w_out)
+        x = tape.add("norm1", "norm", "tap", x, detail=form.norm)
+        tape.add("act1", "act", "tap", x, detail=form.act)
+        ops = ops + _moved(tape.ops, len(ops), index)
+        result[stage + 1] = (name, len(ops) - 1)
     return ops, result
 
 

@@ -68,12 +68,11 @@ BASES = [to_mapping(family(name)) for name in ("resnet50", "resnetv2_50d", "cifa
 
 @settings(max_examples=600)
 @given(st.sampled_from(BASES), st.lists(st.tuples(NAMES, VALUES), min_size=1, max_size=3))
-def test_any_mapping(base: dict[str, object], changes: list[tuple[str, object]]) -> None:
+def test_any_mapping(base: dict[str, Any], changes: list[tuple[str, object]]) -> None:
     fields = copy.deepcopy(base)
+    places = [fields, fields["stages"][0]]
     for name, value in changes:
-        where = fields["stages"][0] if len(name) % 2 and isinstance(fields["stages"], list) else fields
-        if isinstance(where, dict):
-            where[name] = value
+        places[len(name) % 2][name] = value
     spec = attempt(from_mapping, fields)
     if spec is not None:
         assert from_mapping(to_mapping(spec)) == spec

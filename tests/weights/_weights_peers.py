@@ -35,7 +35,8 @@ def on_meta(make: Callable[[], nn.Module]) -> nn.Module:
         return make()
 
 
-POOL = torch.rand((1 << 20) + 7, generator=torch.Generator().manual_seed(0))
+SPARE = 1 << 20
+POOL = torch.rand(2 * SPARE, generator=torch.Generator().manual_seed(0))
 
 
 def filled(make: Callable[[], nn.Module]) -> nn.Module:
@@ -48,7 +49,11 @@ def filled(make: Callable[[], nn.Module]) -> nn.Module:
         if name.endswith("num_batches_tracked"):
             tensor.fill_(3)
             continue
-        values = POOL.roll(7919 * index).repeat(-(-tensor.numel() // len(POOL)))[: tensor.numel()].view(tensor.shape)
+        start, count = 7919 * index % SPARE, tensor.numel()
+        values = POOL[start : start + count]
+        if len(values) < count:
+            values = values.repeat(-(-count // len(values)))[:count]
+        values = values.view(tensor.shape)
         if tensor.dim() > 1:
             values = (values - 0.5) * (12.0 / tensor[0].numel()) ** 0.5  # unit gain
         elif name.endswith(("running_var", "weight")):

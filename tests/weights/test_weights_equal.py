@@ -8,7 +8,7 @@ from functools import partial
 import pytest
 import torch
 import torchvision
-from _weights_peers import BasicBlock, Bottleneck, ResNet, filled, known, named, relative
+from _weights_peers import BasicBlock, Bottleneck, ResNet, filled, known, named, on_meta, relative
 from timm.layers import BatchNormAct2d, GroupNormAct, create_conv2d
 from timm.models import FeatureListNet
 from timm.models.resnetv2 import PreActBasic, ResNetV2
@@ -29,7 +29,12 @@ def image(dtype: torch.dtype) -> torch.Tensor:
 
 @pytest.mark.parametrize(("source", "name"), known())
 def test_every_family_of_the_peers(source: str, name: str) -> None:
-    theirs = filled(partial(named, source, name))
+    """Keys, shapes and the round trip for all; outputs up to 101 layers and 50 million parameters, because the rest
+    repeats the same blocks and takes its time."""
+    make = partial(named, source, name)
+    theirs = on_meta(make)
+    runs = sum(plan.depth for plan in family(name).plan) <= 33 and sum(p.numel() for p in theirs.parameters()) < 5e7
+    theirs = filled(make) if runs else theirs
     state = theirs.state_dict()
     assert {entry.theirs: entry.their_shape for entry in entries(family(name), source)} == {
         key: tuple(value.shape) for key, value in state.items()
@@ -39,11 +44,12 @@ def test_every_family_of_the_peers(source: str, name: str) -> None:
     done = load(ours, state, source)  # a meta model takes the tensors themselves
     assert len(done.loaded) == len(state) and not done.kept and not done.dropped
     back = export(ours, source)
-    assert back.keys() == state.keys()
-    assert all(torch.equal(back[key], state[key]) for key in state)
-    x = torch.randn(1, 3, 33, 47, generator=torch.Generator().manual_seed(0))
-    with torch.no_grad():
-        assert relative(ours.eval()(x), theirs.eval()(x)) <= 1e-5
+    assert {key: value.shape for key, value in back.items()} == {key: value.shape for key, value in state.items()}
+    if runs:
+        assert all(torch.equal(back[key], state[key]) for key in state)
+        x = torch.randn(1, 3, 33, 47, generator=torch.Generator().manual_seed(0))
+        with torch.no_grad():
+            assert relative(ours.eval()(x), theirs.eval()(x)) <= 1e-5
 
 
 def v1(block: type[nn.Module], layers: tuple[int, ...] = (2, 1, 2, 1), **options: object) -> nn.Module:

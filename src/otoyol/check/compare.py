@@ -1,4 +1,7 @@
-"""against(design, "torchvision:resnet50"): the peer's weights in ours, and every figure side by side."""
+"""against(design, "torchvision:resnet50"): the peer's weights in ours, and every figure side by side.
+
+Our parameters and MACs are computed from the description; the peer's are counted on the living module.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ from torch import Tensor, nn
 from otoyol.check.image import photograph
 from otoyol.check.peers import Peer, peer, randomise
 from otoyol.check.result import Figure, Result
+from otoyol.cost import count
 from otoyol.errors import OtoyolError, WeightsError
 from otoyol.nn import Backbone, FeatureBackbone, build
 from otoyol.ops import lower
@@ -55,7 +59,7 @@ def against(
         ours = build(spec) if isinstance(design, Spec | str) else copy.deepcopy(design)
     randomise(there.module, torch.Generator().manual_seed(seed))
     ours, theirs = ours.to(dtype), there.module.to(dtype)
-    figures = [_count("params", params(ours), params(theirs))]
+    figures = [_count("params", count(spec).params, sum(parameter.numel() for parameter in theirs.parameters()))]
     about = (text_of(spec), there.name, str(dtype).removeprefix("torch."), image_name)
     try:
         load(ours, theirs.state_dict(), there.source, of=theirs)
@@ -87,10 +91,6 @@ def _notes(spec: Spec) -> list[str]:
     return [f"training mode is not compared: {' and '.join(random)} make it random"] if random else []
 
 
-def params(module: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in module.parameters())
-
-
 class _Run(NamedTuple):
     output: Tensor | None
     taps: dict[str, Tensor]
@@ -107,7 +107,7 @@ def _compare(
         there = _run(theirs.train(mode == "train"), x, None, places)
         if mode == "eval":
             if classifies:  # a feature extractor has no head to count
-                yield _count("macs", here.macs // len(x), there.macs // len(x))
+                yield _count("macs", count(ours.spec).macs, there.macs // len(x))
             with torch.no_grad():
                 taps = ours.forward_taps(x)
             for name, tap in taps.items():
@@ -130,10 +130,11 @@ def _counting(module: nn.Module) -> Iterator[list[int]]:
     """MACs of convolutions and linear layers as they run: outputs × inputs that each one reads."""
     macs: list[int] = []
 
-    def count(layer: nn.Module, _: Any, output: Tensor) -> None:
+    def keep(layer: nn.Module, _: Any, output: Tensor) -> None:
         macs.append(output.numel() * layer.weight[0].numel())  # type: ignore[index]
 
-    handles = [m.register_forward_hook(count) for m in module.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
+    kinds = (nn.Conv2d, nn.Conv1d, nn.Linear)
+    handles = [child.register_forward_hook(keep) for child in module.modules() if isinstance(child, kinds)]
     try:
         yield macs
     finally:

@@ -1,10 +1,25 @@
 """Exact cost: of one design (:func:`count`), its parts (:func:`table`, :func:`by`), and millions (:func:`count_batch`).
 
-Never torch; numpy only where arrays come in.
+Never torch; numpy only with ``count_batch``, which is loaded when first used.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 from otoyol.cost.count import Count, count
-from otoyol.cost.formulas import Flops
+from otoyol.cost.formulas import PER_ELEMENT, Flops
 from otoyol.cost.table import OpCost, by, table
 
-__all__ = ["Count", "Flops", "OpCost", "by", "count", "table"]
+if TYPE_CHECKING:
+    from otoyol.cost.batch import BatchCount, count_batch
+
+__all__ = ["PER_ELEMENT", "BatchCount", "Count", "Flops", "OpCost", "by", "count", "count_batch", "table"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("BatchCount", "count_batch"):
+        from otoyol.cost import batch
+
+        return getattr(batch, name)
+    raise AttributeError(f"module 'otoyol.cost' has no attribute {name!r}")

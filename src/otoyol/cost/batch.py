@@ -18,7 +18,7 @@ from otoyol.errors import SpecError
 from otoyol.spec.model import Spec
 from otoyol.spec.plan import StagePlan
 
-CHUNK = 8192  # designs at a time: a few dozen columns of this length stay in the cache
+CHUNK = 16_384  # designs at a time: a few dozen columns of this length stay in the cache
 LARGEST = int(np.iinfo(np.int64).max)
 
 # What each quantity of a Count is made of.
@@ -230,8 +230,14 @@ def _each(
 ) -> tuple[Columns, list[StagePlan]]:
     """The columns and plans with every array changed."""
 
+    known: dict[int, Any] = {}  # a stage's output is the next one's input
+
     def changed(value: Any) -> Any:
-        return change(value) if isinstance(value, np.ndarray) else value
+        if not isinstance(value, np.ndarray):
+            return value
+        if id(value) not in known:
+            known[id(value)] = change(value)
+        return known[id(value)]
 
     narrow = [
         StagePlan(plan.form, *map(changed, plan[1:]))._replace(

@@ -9,7 +9,6 @@ from fractions import Fraction
 from typing import Any, cast
 
 import numpy as np
-from numpy.typing import NDArray
 
 from otoyol.cost.columns import Column, Columns
 from otoyol.errors import SpecError
@@ -57,14 +56,13 @@ def _plan_stage(base: StagePlan, cells: Columns, index: int, c_in: Column) -> tu
     if form.shortcut == "A":
         possible = possible & (out >= c_in)
     groups, fine = _groups(form, cells, index, c_in, mid, out)
-    groups_rest, fine_rest = (
-        (groups, fine) if (mid_rest is mid and c_in is out) else _groups(form, cells, index, out, mid_rest, out)
-    )
+    groups_rest, fine_rest = _groups(form, cells, index, out, mid_rest, out)
     possible = possible & fine & (fine_rest | (depth == 1))
-    plan = base._replace(
-        depth=depth, c_in=c_in, mid=mid, mid_rest=mid_rest, out=out, groups=groups, groups_rest=groups_rest
-    )
-    return plan, possible
+    numbers: Any = {
+        "depth": depth, "c_in": c_in, "mid": mid, "mid_rest": mid_rest, "out": out, "groups": groups,
+        "groups_rest": groups_rest,
+    }  # fmt: skip
+    return base._replace(**numbers), possible
 
 
 def _within(value: Column, most: int) -> Truth:

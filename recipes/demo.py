@@ -41,7 +41,7 @@ def steps(out: Path) -> list[Step]:
         otoyol("Side by side", "compare", "resnet50", "resnetv2_50", "resnet50@attention=se", STREET),
         Step("The design as a torch module, on a photograph", ("python", str(HERE / "taps.py"), STREET)),
         otoyol("Is it torchvision's ResNet-50?", "check", "resnet50", "--against", "torchvision:resnet50"),
-        otoyol("Is it timm's ResNetV2-50?", "check", "resnetv2_50", "--against", "timm:resnetv2_50"),
+        otoyol("Is it timm's ResNetV2-50?", "check", "resnetv2_50@input=3x128x128", "--against", "timm:resnetv2_50"),
         otoyol("The whole network", "draw", STREET, writes="network.svg"),
         otoyol("One block", "draw", STREET, "--what", "block", "--stage", "3", writes="block.svg"),
         otoyol("The cost by stage", "draw", STREET, "--what", "cost", "--metric", "train_bytes", writes="cost.png"),

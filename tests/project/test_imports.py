@@ -29,14 +29,24 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
         {"jinja2", "markupsafe"},
     ),
     "nn": ({"errors", "spec", "ops"}, {"torch", "timm"}),
+    "measure": (
+        {"errors", "spec", "ops", "cost", "nn"},
+        {"numpy", "torch", "sklearn", "onnx", "onnxruntime", "openvino"},
+    ),
     "weights": ({"errors", "spec", "ops", "nn"}, {"torch", "safetensors"}),
-    "check": ({"errors", "spec", "ops", "nn", "weights"}, {"torch", "torchvision", "timm", "sklearn", "PIL", "numpy"}),
+    "check": (
+        {"errors", "spec", "ops", "cost", "nn", "weights"},
+        {"torch", "torchvision", "timm", "sklearn", "PIL", "numpy"},
+    ),
     "cli": (
-        {"errors", "spec", "ops", "cost", "audit", "explain", "draw", "report", "check", "__version__"},
+        {"errors", "spec", "ops", "cost", "audit", "explain", "draw", "report", "check", "search", "__version__"},
         {"cyclopts", "rich"},
     ),
     "__main__": ({"cli"}, set()),
-    "__init__": ({"errors", "spec", "ops", "cost", "audit", "explain", "draw", "report", "nn", "weights"}, set()),
+    "__init__": (
+        {"errors", "spec", "ops", "cost", "audit", "explain", "draw", "report", "search", "nn", "weights"},
+        set(),
+    ),
 }
 FILES = sorted(SOURCE.rglob("*.py"))
 

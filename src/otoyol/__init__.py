@@ -50,13 +50,14 @@ __all__ = [
     "parse",
     "report",
     "save",
+    "search",
     "spec",
     "to_text",
     "weights",
 ]
 
 if TYPE_CHECKING:
-    from otoyol import audit, cost, draw, explain, nn, ops, report, spec, weights
+    from otoyol import audit, cost, draw, explain, nn, ops, report, search, spec, weights
     from otoyol.errors import OtoyolError, SpecError, WeightsError
     from otoyol.ops import lower
     from otoyol.spec import Spec, edit, family, load, parse, save, to_text

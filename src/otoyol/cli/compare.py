@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from otoyol.cli.inputs import label, read_spec, title
+from otoyol.cli.match import Equal
 from otoyol.cli.options import Json, Lang, SpecTexts, option
 from otoyol.cli.output import Item, Table, write, write_json
 from otoyol.cli.words import language, number, signed, word
 from otoyol.errors import SpecError
+
+if TYPE_CHECKING:
+    from otoyol.spec import Spec
 
 QUANTITIES = (
     ("params", "si"), ("macs", "si"), ("activations", "si"), ("weight_bytes", "bytes"), ("train_bytes", "bytes"),
@@ -22,20 +26,32 @@ def compare(
     /,
     *,
     batch: Annotated[int, option("batch", "--batch")] = 1,
+    equal: Annotated[Equal | None, option("compare.equal", "--equal")] = None,
     json: Json = False,
     lang: Lang = None,
 ) -> None:
     designs = [read_spec(text) for text in specs]
     if len(designs) < 2:
         raise SpecError("specs", len(designs), "two or more")
-    facts = [_facts(design, batch) for design in designs]
+    if equal:
+        designs[1:] = [_matched(designs[0], design, equal, batch) for design in designs[1:]]
+    facts = [facts_of(design, batch) for design in designs]
     if json:
         write_json(facts)
     else:
         write(page(facts, [title(design) for design in designs], language(lang)))
 
 
-def _facts(spec: Any, batch: int) -> dict[str, Any]:
+def _matched(baseline: Spec, design: Spec, equal: Equal, batch: int) -> Spec:
+    from otoyol.search import match
+
+    found = match(baseline, design, equal=equal, batch=batch)
+    if not found.within:
+        raise SpecError("equal", f"{label(design)} to {equal}", f"a design that can be matched ({found.reason})")
+    return found.spec
+
+
+def facts_of(spec: Any, batch: int) -> dict[str, Any]:
     from otoyol.audit import highway
     from otoyol.cli.facts import count_facts, tap_facts
     from otoyol.cost import count

@@ -20,7 +20,20 @@ from otoyol.errors import MissingExtraError, OtoyolError
 if TYPE_CHECKING:
     from cyclopts import App
 
-VERBS = ("families", "show", "why", "compare", "cost", "draw", "check", "report", "schema", "completion")
+VERBS = (
+    "families",
+    "show",
+    "why",
+    "compare",
+    "match",
+    "search",
+    "cost",
+    "draw",
+    "check",
+    "report",
+    "schema",
+    "completion",
+)
 EXTRAS = {"torch": "torch", "torchvision": "torch", "safetensors": "torch", "timm": "timm", "matplotlib": "plot",
           "sklearn": "demo", "PIL": "demo"}  # fmt: skip
 

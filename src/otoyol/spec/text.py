@@ -43,15 +43,20 @@ def parse(text: str) -> Spec:
     spec = family(base)
     if not at:
         return spec
+    return edit(spec, pairs(rest))
+
+
+def pairs(text: str) -> dict[str, str]:
+    """``field=value,field=value`` as a mapping for :func:`edit`. Raises SpecError."""
     edits: dict[str, str] = {}
-    for pair in rest.split(","):
+    for pair in text.split(","):
         key, equals, value = pair.partition("=")
         if not equals or not key or not value:
             raise SpecError("spec", pair or "nothing", "field=value pairs separated by commas after the @")
         if key in edits:
             raise SpecError(key, f"{edits[key]} and {value}", "each field once")
         edits[key] = value
-    return edit(spec, edits)
+    return edits
 
 
 def edit(spec: Spec, edits: Mapping[str, str]) -> Spec:

@@ -1,0 +1,80 @@
+"""Equal budget: what is reached is what torch counts, within 1%, and nothing else has changed."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from otoyol.cost import count
+from otoyol.errors import SpecError
+from otoyol.search import EQUAL, match
+from otoyol.spec import edit, parse
+
+CHANGES = [{"block": "basic"}, {"block": "bottleneck-v2"}, {"expansion": "6"}, {"attention": "se"}, {"shortcut": "C"}]
+
+
+@pytest.mark.parametrize("equal", ["macs", "params", "activations", "train_bytes"])
+@pytest.mark.parametrize("change", CHANGES, ids=str)
+def test_resnet50_matched(change, equal):
+    baseline = parse("resnet50")
+    found = match(baseline, change, equal=equal)
+    assert found.within
+    assert abs(getattr(count(found.spec), equal) / getattr(count(baseline), equal) - 1) <= 0.01
+    assert found.reached == getattr(count(found.spec), equal)
+    assert all(stage.width % 8 == 0 for stage in found.spec.stages)
+    unscaled = edit(found.spec, {"widths": "64-128-256-512"})
+    assert unscaled == edit(baseline, change)
+
+
+def test_params_are_torchs():
+    from otoyol.nn import build
+
+    found = match(parse("cifar_resnet56"), {"block": "bottleneck-v2", "shortcut": "B"}, equal="params", multiple=4)
+    torchs = sum(p.numel() for p in build(found.spec).parameters())
+    assert torchs == found.reached
+    assert abs(torchs / 853_018 - 1) <= 0.01  # He et al. 2015, ResNet-56 with option A, from the papers' record
+
+
+def test_no_change_changes_nothing():
+    baseline = parse("resnet50")
+    for equal in EQUAL:
+        assert match(baseline, {}, equal=equal).spec == baseline
+
+
+def test_depths():
+    found = match(parse("cifar_resnet110"), {"block": "basic-v2", "shortcut": "B"}, vary="depths")
+    assert found.within
+    assert [stage.width for stage in found.spec.stages] == [16, 32, 64]
+
+
+def test_what_cannot_be_matched_says_why_and_how_near():
+    coarse = match(parse("resnet18"), {"block": "bottleneck"}, vary="depths")
+    assert not coarse.within
+    assert "coarse" in coarse.reason
+    assert f"{coarse.reached}" in coarse.reason
+    tiny = match(parse("cifar_resnet20"), {"widths": "512-512-512"}, multiple=512)
+    assert not tiny.within
+    assert "even the smallest widths" in tiny.reason
+
+
+def test_widths_keep_groups_whole():
+    found = match(parse("resnet50"), {"groups": "24", "widths": "96-192-384-768"}, multiple=8)
+    assert all(stage.width % 24 == 0 for stage in found.spec.stages)
+    assert found.within
+
+
+@pytest.mark.parametrize(("arguments", "field"), [({"equal": "flops"}, "equal"), ({"multiple": 0}, "multiple")])
+def test_refusals(arguments, field):
+    with pytest.raises(SpecError) as error:
+        match(parse("resnet18"), {}, **arguments)
+    assert error.value.field == field
+
+
+@settings(max_examples=15)
+@given(st.sampled_from(["resnet18", "resnet34", "resnetv2_50", "wrn_28_10", "resnext50_32x4d"]), st.sampled_from(EQUAL))
+def test_reached_is_counted(name, equal):
+    found = match(parse(name), {"attention": "eca"}, equal=equal)
+    assert found.reached == getattr(count(found.spec), equal)
+    assert found.within == (abs(found.difference) <= 0.01)
+    assert found.within == (not found.reason)

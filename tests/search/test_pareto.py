@@ -1,0 +1,60 @@
+"""The front against its definition, and against moocore's routine."""
+
+from __future__ import annotations
+
+import moocore
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from otoyol.search.pareto import Front, non_dominated
+
+
+def brute(values: np.ndarray) -> np.ndarray:
+    """The definition, row by row."""
+    return np.array(
+        [not any((other <= row).all() and (other < row).any() for other in values) for row in values], dtype=bool
+    )
+
+
+@given(
+    st.integers(1, 4).flatmap(
+        lambda k: arrays(float, st.tuples(st.integers(0, 40), st.just(k)), elements=st.integers(0, 6).map(float))
+    )
+)
+def test_non_dominated_is_its_definition(values):
+    assert (non_dominated(values) == brute(values)).all()
+
+
+@pytest.mark.parametrize("objectives", [2, 3, 4])
+def test_non_dominated_is_moocores(objectives):
+    values = np.random.default_rng(objectives).random((3000, objectives))
+    assert (non_dominated(values) == moocore.is_nondominated(values, keep_weakly=True)).all()
+
+
+@pytest.mark.parametrize("objectives", [1, 2, 3, 4])
+@pytest.mark.parametrize("piece", [1, 37, 5000])
+def test_a_stream_gives_the_front_of_the_whole(objectives, piece):
+    values = np.random.default_rng(7).normal(size=(5000, objectives))
+    front = Front(objectives, 1, capacity=5000)
+    for start in range(0, 5000, piece) if piece > 1 else range(600):
+        rows = np.arange(start, min(start + piece, 5000))
+        front.add(values[rows], rows[:, None])
+    seen = values if piece > 1 else values[:600]
+    assert set(front.payload[:, 0]) == set(np.flatnonzero(brute(seen)))
+    assert not front.thinned
+
+
+def test_memory_is_bounded_and_extremes_stay():
+    angle = np.random.default_rng(0).uniform(0, np.pi / 2, 20_000)
+    values = np.stack([1 - np.cos(angle), 1 - np.sin(angle)], axis=1)  # every row is on the front
+    front = Front(2, 1, capacity=100)
+    for start in range(0, 20_000, 1000):
+        front.add(values[start : start + 1000], np.arange(start, start + 1000)[:, None])
+    assert len(front) == 100
+    assert front.thinned
+    assert front.values[:, 0].min() == values[:, 0].min()
+    assert front.values[:, 1].min() == values[:, 1].min()
+    assert non_dominated(front.values).all()

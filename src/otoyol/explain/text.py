@@ -8,6 +8,7 @@ form where n is 1, # being the number. Lists are joined with commas.
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
@@ -34,17 +35,29 @@ _BYTES = ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"))
 
 def say(key: str, lang: str = "en", /, **facts: Any) -> str:
     """The sentence ``key`` (``table.name``) in ``lang`` with its facts. Raises SpecError for an unknown language."""
-    words = catalogue(lang)
+    words = _chapter(lang, key.partition(".")[0])
     return _Localised(LOCALES[lang]).vformat(words[key], (), facts)
 
 
 @cache
 def catalogue(lang: str) -> Mapping[str, str]:
     """Every sentence of a language by its dotted key."""
+    return dict(_flat(tomllib.loads(_text(lang)), ""))
+
+
+@cache
+def _chapter(lang: str, name: str) -> Mapping[str, str]:
+    """The sentences whose keys begin with ``name``: a command reads its own words and not the whole catalogue."""
+    tables = re.split(r"^(?=\[)", _text(lang), flags=re.MULTILINE)
+    own = "".join(table for table in tables if re.match(rf"\[{re.escape(name)}[.\]]", table))
+    return dict(_flat(tomllib.loads(own), ""))
+
+
+@cache
+def _text(lang: str) -> str:
     if lang not in LOCALES:
         raise SpecError("lang", lang, " or ".join(LANGUAGES))
-    text = Path(__file__).with_name(f"{lang}.toml").read_text(encoding="utf-8")
-    return dict(_flat(tomllib.loads(text), ""))
+    return Path(__file__).with_name(f"{lang}.toml").read_text(encoding="utf-8")
 
 
 def _flat(table: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, str]]:

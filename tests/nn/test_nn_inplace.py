@@ -11,6 +11,7 @@ from strategies import specs
 import otoyol
 from otoyol import nn as onn
 from otoyol.nn.block import ResidualBlock
+from otoyol.ops import INPUT, Op
 from otoyol.ops.inplace import in_place
 
 
@@ -88,3 +89,10 @@ def test_build_and_rule_agree():
             assert model.get_submodule(op.name).inplace == flag, op.name
         if op.kind == "add" and op.slot == "join":
             assert model.get_submodule(op.name.removesuffix(".add")).add_in_place == flag
+
+
+def test_a_tensor_with_two_readers_is_not_overwritten():
+    conv = Op("conv", "conv", "branch", 0, 0, (INPUT,), 4, 8, 8, 4, 8, 8)
+    act = conv._replace(name="act", kind="act", inputs=(0,), detail="relu")
+    assert in_place([conv, act]) == (False, True)
+    assert in_place([conv, act, conv._replace(name="other", inputs=(0,))]) == (False, False, False)

@@ -16,7 +16,7 @@ import pytest
 import otoyol
 from otoyol.cli.main import VERBS, run
 from otoyol.cli.words import language
-from otoyol.explain.text import _chapter, catalogue
+from otoyol.explain.text import catalogue, chapter
 from otoyol.spec import FAMILIES, family
 
 OTOYOL = (sys.executable, "-m", "otoyol")
@@ -396,8 +396,8 @@ def test_another_encoding_loses_letters_and_no_more() -> None:
     assert result.stderr == b""
 
 
-def test_a_chapter_of_the_catalogue_is_all_of_its_sentences() -> None:
+def test_achapter_of_the_catalogue_is_all_of_its_sentences() -> None:
     for tongue in ("en", "tr"):
         whole = catalogue(tongue)
         for name in {key.partition(".")[0] for key in whole}:
-            assert _chapter(tongue, name) == {key: text for key, text in whole.items() if key.startswith(f"{name}.")}
+            assert chapter(tongue, name) == {key: text for key, text in whole.items() if key.startswith(f"{name}.")}

@@ -60,8 +60,8 @@ def keys_said(monkeypatch: pytest.MonkeyPatch, designs: list[str]) -> set[str]:
             said.add(key)
             return super().__getitem__(key)
 
-    real = text.catalogue
-    monkeypatch.setattr(text, "catalogue", lambda lang: Recording(real(lang)))
+    real = text.chapter
+    monkeypatch.setattr(text, "chapter", lambda lang, name: Recording(real(lang, name)))
     for design in designs:
         spec = otoyol.parse(design)
         otoyol.explain.why_all(spec)

@@ -35,7 +35,7 @@ _BYTES = ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"))
 
 def say(key: str, lang: str = "en", /, **facts: Any) -> str:
     """The sentence ``key`` (``table.name``) in ``lang`` with its facts. Raises SpecError for an unknown language."""
-    words = _chapter(lang, key.partition(".")[0])
+    words = chapter(lang, key.partition(".")[0])
     return _Localised(LOCALES[lang]).vformat(words[key], (), facts)
 
 
@@ -46,7 +46,7 @@ def catalogue(lang: str) -> Mapping[str, str]:
 
 
 @cache
-def _chapter(lang: str, name: str) -> Mapping[str, str]:
+def chapter(lang: str, name: str) -> Mapping[str, str]:
     """The sentences whose keys begin with ``name``: a command reads its own words and not the whole catalogue."""
     tables = re.split(r"^(?=\[)", _text(lang), flags=re.MULTILINE)
     own = "".join(table for table in tables if re.match(rf"\[{re.escape(name)}[.\]]", table))

@@ -1,0 +1,156 @@
+"""Bytes against torch: what autograd saves, by hooks on saved tensors; what is alive, by following every storage."""
+
+from __future__ import annotations
+
+import weakref
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from strategies import specs
+from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_iter
+
+import otoyol
+from otoyol.cost import count, table
+from otoyol.nn import build
+from otoyol.spec import FAMILIES, Spec
+
+BATCH = 2
+ON_CPU = ("batch", "group", "frozen")  # torch's sync batch norm trains on accelerators only
+
+
+def image(spec: Spec, dtype: torch.dtype = torch.float32) -> torch.Tensor:
+    return torch.randn(BATCH, spec.input.channels, spec.input.height, spec.input.width, dtype=dtype)
+
+
+def owned(model: nn.Module) -> set[int]:
+    return {tensor.untyped_storage()._cdata for tensor in [*model.parameters(), *model.buffers()]}
+
+
+def saved_bytes(model: nn.Module, x: torch.Tensor) -> int:
+    """Bytes of distinct storages that autograd saves in one training forward, parameters and buffers aside."""
+    ours, found, alive = owned(model), {}, []
+
+    def pack(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        if storage._cdata not in ours:
+            found[storage._cdata] = storage.nbytes()
+            alive.append(tensor)
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        model.train()(x)
+    return sum(found.values())
+
+
+class Alive(TorchDispatchMode):
+    """Bytes of the storages that operators have made and nobody has dropped; ``peak`` is their largest sum."""
+
+    def __init__(self, x: torch.Tensor, ignored: set[int]) -> None:
+        super().__init__()
+        self.ignored, self.bytes, self.now, self.peak = ignored, {}, 0, 0
+        self.note(x)
+
+    def note(self, tensor: torch.Tensor) -> None:
+        storage = tensor.untyped_storage()
+        key = storage._cdata
+        if key not in self.bytes and key not in self.ignored:
+            self.bytes[key] = storage.nbytes()
+            self.now += storage.nbytes()
+            self.peak = max(self.peak, self.now)
+            weakref.finalize(storage, self.drop, key)
+
+    def drop(self, key: int) -> None:
+        self.now -= self.bytes.pop(key)
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = function(*args, **(kwargs or {}))
+        for tensor in tree_iter(out):
+            if isinstance(tensor, torch.Tensor):
+                self.note(tensor)
+        return out
+
+
+def peak_bytes(model: nn.Module, x: torch.Tensor) -> int:
+    with torch.no_grad(), Alive(x, owned(model)) as alive:
+        model.eval()(x)
+    return alive.peak
+
+
+def agree_with_torch(spec: Spec) -> None:
+    model, x, cost = build(spec), image(spec), count(spec, batch=BATCH)
+    assert cost.train_bytes == saved_bytes(model, x)
+    assert cost.weight_bytes == sum(p.numel() * p.element_size() for p in model.parameters())
+    # A frozen norm folds its four vectors into two while it runs: the one thing that the peak leaves out.
+    folded = 2 * 4 * max((op.c_out for op in otoyol.lower(spec).ops if op.detail == "frozen"), default=0)
+    assert cost.peak_inference_bytes <= peak_bytes(model, x) <= cost.peak_inference_bytes + folded
+
+
+@settings(max_examples=120)
+@given(specs(norms=ON_CPU, max_size=24, max_width=16))
+def test_random_specs_hold_torchs_bytes(spec: Spec) -> None:
+    agree_with_torch(spec)
+
+
+SMALL = {"cifar": "depths=2-3-2,input=3x9x12", "wrn": "depths=1-2-1,widths=16-32-64,input=3x9x12"}
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_families_hold_torchs_bytes(name: str) -> None:
+    """Every family, its images small and its stages shortened to one, two, two and one blocks."""
+    small = SMALL.get(name.partition("_")[0], "input=3x33x47" if name == "custom" else "depths=1-2-2-1,input=3x33x47")
+    agree_with_torch(otoyol.parse(f"{name}@{small}"))
+
+
+@pytest.mark.parametrize("name", ["resnet50", "resnetv2_50", "seresnet50"])
+def test_whole_families_hold_torchs_bytes(name: str) -> None:
+    agree_with_torch(otoyol.parse(f"{name}@input=3x64x64"))
+
+
+@pytest.mark.parametrize("dtype", ["float64", "bfloat16", "float16"])
+@pytest.mark.parametrize("name", ["resnet18", "resnet50_gn", "resnetv2_50d"])
+def test_other_dtypes_hold_torchs_bytes(name: str, dtype: str) -> None:
+    spec = otoyol.parse(f"{name}@depths=1-2-1-1,input=3x32x48")
+    model = build(spec).to(getattr(torch, dtype))
+    cost = count(spec, batch=BATCH, dtype=dtype)
+    assert cost.train_bytes == saved_bytes(model, image(spec, getattr(torch, dtype)))
+    assert cost.peak_inference_bytes == peak_bytes(model, image(spec, getattr(torch, dtype)))
+
+
+def test_lean_training_of_a_bottleneck_by_hand() -> None:
+    # One pre-activation bottleneck 16 → 4 → 4 → 16 behind a bare 3×3 stem, 8×8 pixels, one image, no head.
+    spec = otoyol.parse(
+        "cifar_resnetv2_164@depths=1,widths=4,stem.widths=16,stem.activated=false,input=3x8x8,head.classes=0,head.pool=none"
+    )
+    pixels = 8 * 8
+    cost = count(spec)
+    image_, x, inner, y = 3 * pixels, 16 * pixels, 4 * pixels, 16 * pixels
+    statistics = 2 * (16 + 4 + 4 + 16)  # norm1 on x, norm1 and norm2 inside, the final norm on y
+    # Plain: the image; x; the activations before each convolution; the inputs of the two inner norms; y; the last act.
+    assert cost.train_bytes == 4 * (image_ + x + (16 + 4 + 4) * pixels + 2 * inner + y + y + statistics)
+    # Lean: each norm → act → conv holds the norm's input alone; the last act feeds no convolution and stays.
+    assert cost.train_bytes_lean == 4 * (image_ + x + 2 * inner + y + y + statistics)
+
+
+def test_lean_is_about_half_of_a_preactivation_net_and_less_of_v1() -> None:
+    # A v2 block of bottleneck widths (4w, w, w): plain holds 4w + w + w twice over, lean once: a half; v1 keeps its
+    # block outputs (4w) and last norm inputs (4w): (4 + 4 + 1 + 1) of (4 + 4 + 2 + 2).
+    v2, v1 = count(otoyol.family("cifar_resnetv2_1001")), count(otoyol.family("cifar_resnet1001b"))
+    assert v2.train_bytes_lean / v2.train_bytes == pytest.approx(1 / 2, abs=0.02)
+    assert v1.train_bytes_lean / v1.train_bytes == pytest.approx(10 / 12, abs=0.01)
+
+
+def test_peak_of_a_plain_block_by_hand() -> None:
+    # ResNet-50 at 224: the stem's 64·112·112 conv output, the pool's 64·56·56 output and its int64 indices, the image.
+    stem = 4 * (3 * 224 * 224 + 64 * 112 * 112 + 64 * 56 * 56) + 8 * 64 * 56 * 56
+    rows = {row.op.name: row.cost for row in table(otoyol.family("resnet50"))}
+    assert rows["stem.pool"].peak_inference_bytes == stem
+    # Stage 1, block 1, third convolution: the image, the stage's input (64), x (256), 64 in, 256 out, at 56².
+    later = 4 * (3 * 224 * 224 + (64 + 256 + 64 + 256) * 56 * 56)
+    assert rows["stages.0.1.branch.conv3"].peak_inference_bytes == later
+    assert count(otoyol.family("resnet50")).peak_inference_bytes == max(
+        cost.peak_inference_bytes for cost in rows.values()
+    )

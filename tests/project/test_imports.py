@@ -31,7 +31,7 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
     "nn": ({"errors", "spec", "ops"}, {"torch", "timm"}),
     "measure": (
         {"errors", "spec", "ops", "cost", "nn"},
-        {"numpy", "torch", "scipy", "sklearn", "onnx", "onnxruntime", "openvino"},
+        {"numpy", "torch", "sklearn", "threadpoolctl", "onnx", "onnxruntime", "openvino"},
     ),
     "weights": ({"errors", "spec", "ops", "nn"}, {"torch", "safetensors"}),
     "check": (

@@ -42,7 +42,8 @@ def test_cifar_resnet56_macs() -> None:
     ("name", "billions"),
     [  # torchvision's weight entries, "_ops", in 10^9 conv + fc multiply-adds
         ("resnet18", 1.814), ("resnet34", 3.664), ("resnet101", 7.801), ("resnet152", 11.514),
-        ("resnext50_32x4d", 4.23), ("resnext101_32x8d", 16.414), ("wide_resnet50_2", 11.398), ("wide_resnet101_2", 22.753),
+        ("resnext50_32x4d", 4.23), ("resnext101_32x8d", 16.414), ("wide_resnet50_2", 11.398),
+        ("wide_resnet101_2", 22.753),
     ],
 )  # fmt: skip
 def test_torchvision_macs(name: str, billions: float) -> None:
@@ -98,8 +99,10 @@ def test_flops_by_class_of_a_block_by_hand() -> None:
 
 def test_arithmetic_intensity_of_one_convolution_by_hand() -> None:
     # A net that is hardly more than one 1×1 convolution of 8 to 8 channels twice over, on one pixel.
-    spec = otoyol.parse("custom@depths=1,widths=8,expansion=1,block=/conv1/,stem.kernels=1,stem.widths=8,"
-                        "stem.strides=1,stem.activated=false,stem.pool=none,input=8x1x1,head.classes=0,head.pool=none")  # fmt: skip
+    spec = otoyol.parse(
+        "custom@depths=1,widths=8,expansion=1,block=/conv1/,stem.kernels=1,stem.widths=8,stem.strides=1,"
+        "stem.activated=false,stem.pool=none,input=8x1x1,head.classes=0,head.pool=none"
+    )
     cost = count(spec)
     assert cost.forward_flops.total == 2 * 64 + 2 * 64 + 8
     # Each convolution reads 8 and writes 8, the addition reads 16 and writes 8; 128 weights.

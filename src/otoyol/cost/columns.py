@@ -105,8 +105,7 @@ def _ratios(value: Any) -> tuple[Ints, Ints]:
         raise SpecError("expansions", f"an array of {array.dtype}", "finite numbers, or numerators and denominators")
     distinct, where = np.unique(array, return_inverse=True)
     ratios = [Fraction(str(number)) for number in distinct]
-    if any(ratio.denominator > 1 << 40 or abs(ratio) > 1 << 20 for ratio in ratios):
-        raise SpecError("expansions", "numbers of too many digits", "rationals from 1/64 to 64")
+    ratios = [ratio if max(abs(ratio.numerator), ratio.denominator) < 2**62 else Fraction(0) for ratio in ratios]
     parts = np.array([(ratio.numerator, ratio.denominator) for ratio in ratios], np.int64)[where.reshape(array.shape)]
     return parts[..., 0], parts[..., 1]
 

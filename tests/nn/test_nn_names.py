@@ -57,7 +57,7 @@ def test_every_family_has_the_names_shapes_and_order_of_its_operators(family):
     assert list(actual(model).items()) == list(expected(spec).items())
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(specs(max_width=16, max_depth=2))
 def test_random_specs_have_the_names_shapes_and_order_of_their_operators(spec):
     model = onn.build(spec, device="meta")
@@ -65,7 +65,7 @@ def test_random_specs_have_the_names_shapes_and_order_of_their_operators(spec):
     assert model.spec == spec
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(specs(max_width=16, max_depth=2, max_size=24))
 def test_random_specs_run_forward_and_backward_with_the_operators_shapes(spec):
     model = onn.build(spec)

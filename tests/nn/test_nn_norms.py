@@ -10,7 +10,7 @@ from torchvision.ops import FrozenBatchNorm2d as TorchvisionFrozen
 
 from otoyol import nn as onn
 
-DESIGN = "resnet26d@depths=1-1-1-1,attention=cbam,head=4"
+DESIGN = "resnet26d@widths=8-16-24-32,depths=1-1-1-1,attention=cbam,head=4"
 
 
 @pytest.mark.parametrize("eps", ["0.00001", "0.01"])
@@ -72,7 +72,7 @@ def test_eps_and_momentum_arrive_everywhere(kind):
 
 
 def test_group_norm():
-    model = onn.build("resnet50@depths=1-1-1-1,norm=group,norm.groups=16,norm.eps=0.002")
+    model = onn.build("resnet50@depths=1-1-1-1,widths=16-32-32-32,norm=group,norm.groups=16,norm.eps=0.002")
     norms = [module for module in model.modules() if isinstance(module, nn.GroupNorm)]
     assert {(norm.num_groups, norm.eps) for norm in norms} == {(16, 0.002)}
     x = image(model.spec, 3)

@@ -9,7 +9,7 @@ from _designs import SMALL, image, randomise
 import otoyol
 from otoyol import nn as onn
 
-V2 = "resnetv2_18@head=5"
+V2 = "resnetv2_18@widths=8-16-24-32,head=5"
 NAMES = ["C1", "C2", "C3", "C4", "C5"]
 
 
@@ -37,7 +37,7 @@ def test_taps_are_the_published_modules_outputs(text):
     assert torch.equal(model.head(taps[row["name"]]) if model.final is None else model(x), model(x))
 
 
-@pytest.mark.parametrize("text", [V2, "resnet18@head=5", "cifar_resnet110_relu_preact@depths=1-2-1"])
+@pytest.mark.parametrize("text", [V2, "resnet18@widths=8-16-24-32,head=5", "cifar_resnet110_relu_preact@depths=1-2-1"])
 @pytest.mark.parametrize("taps", ["raw", "preact", "postact"])
 def test_training_statistics_move_once(text, taps):
     text = f"{text},taps={taps}"
@@ -116,7 +116,7 @@ def test_features_only_gives_lists_and_dicts():
     assert not any(name.startswith("head") for name in model.state_dict())
 
 
-@pytest.mark.parametrize("text", [V2, V2 + ",taps=raw", "resnet18@head=5", V2 + ",taps=postact"])
+@pytest.mark.parametrize("text", [V2, V2 + ",taps=raw", "resnet18@widths=8-16-24-32,head=5", V2 + ",taps=postact"])
 @pytest.mark.parametrize("last", [0, 1, 2, 4])
 def test_cutting_keeps_the_taps_and_the_names(text, last):
     model = randomise(onn.build(text, features_only=True, out_indices=(last,))).eval()
@@ -134,13 +134,13 @@ def test_pruning_a_classifier_as_timm_does():
     x = image(model.spec)
     expected = model.forward_intermediates(x, [1, 2], intermediates_only=True)
     assert model.prune_intermediate_layers([1, 2]) == [1, 2]
-    assert model(x).shape == (2, 128, 5, 5)
+    assert model(x).shape == (2, 16, 5, 5)
     got = model.forward_intermediates(x, [1, 2], intermediates_only=True)
     assert all(torch.equal(a, b) for a, b in zip(got, expected, strict=True))
     kept = onn.build(V2)
     kept.prune_intermediate_layers([2], prune_head=False)
     assert kept(x).shape == (2, 5)
-    assert kept.head.fc.in_features == kept.num_features == 128
+    assert kept.head.fc.in_features == kept.num_features == 16
 
 
 def test_a_cut_through_two_kinds_of_preact_is_refused():

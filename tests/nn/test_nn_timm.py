@@ -17,8 +17,8 @@ from otoyol.spec import FAMILIES
 
 NAMES = onn.register_timm()
 SOME = (
-    "resnet18", "resnet50d", "seresnet18", "ecaresnet26t", "resnetv2_18", "resnetv2_18d", "cifar_resnet20",
-    "cifar_resnetv2_20", "cifar_resnet110_exclusive",
+    "resnet18", "resnet26d", "seresnet18", "ecaresnet26t", "resnetv2_18", "resnetv2_18d", "cifar_resnet20",
+    "cifar_resnetv2_20",
 )  # fmt: skip
 
 

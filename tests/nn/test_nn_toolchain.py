@@ -38,8 +38,7 @@ def test_fx_traces_to_the_same_numbers_and_parameters(text):
     assert len(fx.symbolic_trace(features.eval())(x)) == len(features.tap_channels)
 
 
-@pytest.mark.parametrize("strict", [False, True])
-@pytest.mark.parametrize("text", FEW)
+@pytest.mark.parametrize(("text", "strict"), [*((text, False) for text in FEW), (FEW[0], True)])
 def test_export_with_any_batch_height_and_width(text, strict):
     model, x = built(text)
     free = torch.export.Dim.DYNAMIC  # raises where a size would be fixed
@@ -49,7 +48,7 @@ def test_export_with_any_batch_height_and_width(text, strict):
         torch.testing.assert_close(program.module()(y), model(y))
 
 
-@pytest.mark.parametrize("text", FEW)
+@pytest.mark.parametrize("text", FEW[1:3])
 def test_compile_forward_and_backward(text):
     model, x = built(text.replace(",drop_path=0.2", ""))
     compiled = torch.compile(model, backend="aot_eager", fullgraph=True)
@@ -91,7 +90,7 @@ def test_channels_last_gives_the_same_numbers(text):
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 7), (31, 32), (33, 65), (2, 129)])
-@pytest.mark.parametrize("text", ["resnet50d@depths=1-1-1-1", "resnetv2_18", "cifar_resnet20@depths=1-1-1", SMALL[-1]])
+@pytest.mark.parametrize("text", [SMALL[2], SMALL[8], "cifar_resnet20@depths=1-1-1", SMALL[28]])
 def test_odd_sizes_halve_upwards(text, size):
     model, _ = built(text)
     x = image(model.spec, 1, size)
@@ -141,7 +140,7 @@ def test_autocast():
     torch.testing.assert_close(y.float(), model(x), rtol=0.1, atol=0.2)
 
 
-@pytest.mark.parametrize("text", ["resnet18@head=5", "resnetv2_18@head=5", "resnet18@attention=cbam,head=5"])
+@pytest.mark.parametrize("text", [SMALL[0], SMALL[7], SMALL[8]])
 def test_checkpointing_keeps_gradients_and_moves_statistics_once(text):
     model, x = built(text, dtype=torch.float64)
     other = copy.deepcopy(model).train()
@@ -167,10 +166,10 @@ def test_checkpointing_holds_less():
             model(x)
         return sum(sizes.values())
 
-    model, x = built("resnet50@depths=1-2-2-1,head=5")
+    model, x = built("resnet50@depths=1-2-2-1,widths=8-16-24-32,head=5")
     plain = held(model.train())
     model.set_grad_checkpointing()
-    assert held(model) < plain / 2
+    assert held(model) < 0.6 * plain
 
 
 def test_modules_are_plain():

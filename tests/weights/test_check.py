@@ -84,19 +84,34 @@ def test_feature_extractors_are_compared_by_their_taps() -> None:
 
 
 def test_a_broken_network_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One changed weight after loading must show in the outputs."""
+    """Statistics changed after loading must show in the outputs, from their stage on."""
     import otoyol.check.compare as module
 
     def loads_wrongly(model: Any, *rest: Any, **options: Any) -> Any:
         done = load(model, *rest, **options)
         with torch.no_grad():
-            model.stages[2][0].branch.norm1.running_mean[0] += 0.5
+            model.stages[2][0].branch.norm1.running_mean -= 0.5
         return done
 
     monkeypatch.setattr(module, "load", loads_wrongly)
     result = against(f"resnet18@{SMALL}", "torchvision:resnet18")
     assert not result.ok and "differs from torchvision:resnet18 in" in result.verdict
     assert figure(result, "C3 eval").ok and not figure(result, "C4 eval").ok and not figure(result, "output eval").ok
+
+
+def test_numbers_that_blow_up_are_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
+    import otoyol.check.compare as module
+
+    def loads_nan(model: Any, *rest: Any, **options: Any) -> Any:
+        done = load(model, *rest, **options)
+        with torch.no_grad():
+            model.head.fc.bias[0] = float("nan")
+        return done
+
+    monkeypatch.setattr(module, "load", loads_nan)
+    result = against(f"resnet18@{SMALL}", "torchvision:resnet18")
+    assert not result.ok and not figure(result, "output eval").ok and figure(result, "C5 eval").ok
+    assert json.loads(json.dumps(result.to_mapping(), allow_nan=False))["ok"] is False
 
 
 def test_random_layers_leave_training_mode_out() -> None:

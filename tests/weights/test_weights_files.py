@@ -173,6 +173,16 @@ def test_foreign_safetensors_load_too(model: Any, tmp_path: Path) -> None:
     loaded(path, model, source="torchvision")
 
 
+@pytest.mark.parametrize("protocol", [2, 4])
+def test_a_safetensors_header_may_begin_like_a_pickle(tmp_path: Path, protocol: int) -> None:
+    """Lengths 640 and 1152 are the bytes 80 02 and 80 04, with which pickles begin."""
+    length, path = 128 + 256 * protocol, tmp_path / "net.safetensors"
+    text = b'{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}'.ljust(length)
+    path.write_bytes(length.to_bytes(8, "little") + text + b"\0\0\x80?")
+    assert path.read_bytes()[:2] == bytes([0x80, protocol])
+    assert read(path).tensors["a"].item() == 1.0
+
+
 def test_nothing_to_save_and_nowhere_to_save(model: Any, tmp_path: Path) -> None:
     with torch.device("meta"):
         empty = build(DESIGN)

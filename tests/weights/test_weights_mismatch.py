@@ -14,7 +14,7 @@ from torch import nn
 
 from otoyol import WeightsError
 from otoyol.nn import build
-from otoyol.weights import identify, load
+from otoyol.weights import export, identify, load
 
 CLASSES = {"num_classes": 10}
 
@@ -67,6 +67,9 @@ def test_missing_and_extra_keys(resnet18: nn.Module) -> None:
     assert "not known here: layer3.1.bn2.gain" in text
     text = refusal("resnet18@head=10", {**short, "layer3.1.bn2.running_vat": state["layer3.1.bn2.running_var"]})
     assert "closest: layer3.1.bn2.running_var and layer3.1.bn2.running_vat" in text
+    counter = {"layer5.0.bn1.num_batches_tracked": torch.tensor(1)}
+    assert "not known here: layer5.0.bn1" in refusal("resnet18@head=10", {**state, **counter})
+    assert "not known here: layer5.0.bn1" in refusal("resnet18@head=10,norm=frozen", {**state, **counter})
     one_counter_less = {key: value for key, value in state.items() if key != "bn1.num_batches_tracked"}
     assert "missing: bn1.num_batches_tracked" in refusal("resnet18@head=10", one_counter_less)
 
@@ -81,6 +84,8 @@ def test_files_without_counters_load(resnet18: nn.Module) -> None:
 def test_wrong_layout(resnet50: nn.Module) -> None:
     text = refusal("resnetv2_50", resnet50.state_dict(), "timm")
     assert "this looks like resnet50" in text and "stem.conv.weight" in text
+    text = refusal("resnet50", resnet50.state_dict(), "otoyol")
+    assert "(source torchvision or timm); wanted are such as stem.conv1.weight" in text
     assert "no residual network" in refusal("resnet50", {"features.0.weight": torch.ones(1)})
 
 
@@ -138,6 +143,17 @@ def test_attention_can_start_afresh(resnet18: nn.Module) -> None:
     model = build("seresnet18@head=10")
     done = load(model, resnet18.state_dict(), "torchvision", of=resnet18, fresh={"attention"})
     assert len(done.kept) == 8 * 4 and all("attention" in key for key in done.kept)
+
+
+def test_a_module_of_the_callers_own_stays_fresh_and_round_trips(resnet18: nn.Module) -> None:
+    model = build("resnet18@head=10", attention=lambda channels: nn.Conv2d(channels, channels, 1, groups=channels))
+    done = load(model, resnet18.state_dict(), "torchvision", fresh={"attention"})
+    assert len(done.kept) == 8 * 2 and all(".attention." in key for key in done.kept)
+    again = build("resnet18@head=10", attention=lambda channels: nn.Conv2d(channels, channels, 1, groups=channels))
+    load(again, model.state_dict())
+    assert all(torch.equal(a, b) for a, b in zip(model.state_dict().values(), again.state_dict().values(), strict=True))
+    with pytest.raises(WeightsError, match="attention=external is a module of your own"):
+        export(model, "torchvision")
 
 
 def test_norms_of_taps_exist_only_here() -> None:

@@ -14,7 +14,7 @@ from otoyol.weights.meaning import differences, of_spec
 from otoyol.weights.names import entries, unnamed
 
 
-@settings(max_examples=80)
+@settings(max_examples=50)
 @given(specs(), st.sampled_from(["torchvision", "timm"]))
 def test_export_and_load_undo_each_other(spec: Spec, target: str) -> None:
     with torch.device("meta"):
@@ -41,7 +41,7 @@ def test_export_and_load_undo_each_other(spec: Spec, target: str) -> None:
         }
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(specs(), specs())
 def test_facts_tell_designs_apart_and_not_themselves(one: Spec, two: Spec) -> None:
     assert differences(of_spec(one), of_spec(one)) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 
@@ -50,7 +51,7 @@ class Result(NamedTuple):
         return f"{self.design} differs from {self.peer} in {bad}"
 
     def to_mapping(self) -> dict[str, Any]:
-        """Plain data for JSON."""
+        """Plain data for JSON; figures that are not finite are None."""
         return {
             "design": self.design,
             "peer": self.peer,
@@ -58,7 +59,15 @@ class Result(NamedTuple):
             "verdict": self.verdict,
             "dtype": self.dtype,
             "image": self.image,
-            "figures": [{**figure._asdict(), "ok": figure.ok} for figure in self.figures],
+            "figures": [
+                {**{key: _finite(value) for key, value in figure._asdict().items()}, "ok": figure.ok}
+                for figure in self.figures
+            ],
             "problem": self.problem,
             "notes": list(self.notes),
         }
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no nan and no infinity."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value

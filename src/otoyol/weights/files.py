@@ -78,10 +78,10 @@ def read_file(path: str | os.PathLike[str]) -> tuple[Any, Spec | None]:
             head = file.read(9)
     except OSError as error:
         raise WeightsError(f"cannot read {path}: {error.strerror}") from None
-    if head[:4] == b"PK\x03\x04" or head[:2] == b"\x80\x02":
-        return _read_torch(path), None
-    if head[8:9] == b"{":
+    if head[8:9] == b"{":  # first, because the length before it can have any bytes
         return _read_safetensors(path)
+    if head[:4] == b"PK\x03\x04" or head[:1] == b"\x80":
+        return _read_torch(path), None
     raise WeightsError(f"{path.name} is neither a safetensors nor a torch file")
 
 

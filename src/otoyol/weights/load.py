@@ -156,15 +156,17 @@ def _match(
         else:
             used.add(their)
             new[ours] = theirs[their].reshape(own[ours].shape)
+    counts = any(key.endswith(COUNTER) for key in own)  # frozen norms have none
     dropped: list[str] = []
     extra: list[str] = []
     for key in theirs:
         if key in used:
             continue
-        counter = key.endswith(COUNTER) and not any(ours.endswith(COUNTER) for ours in own)  # ours are frozen
+        counter = not counts and key.endswith(COUNTER) and f"{key.removesuffix(COUNTER)}running_mean" in used
         (dropped if counter or (head and key.startswith(head)) else extra).append(key)
     if missing or extra or shapes:
-        raise WeightsError(mismatch_message(spec, source, theirs, missing, extra, shapes))
+        example = next(entry.theirs for entry in table.values())
+        raise WeightsError(mismatch_message(spec, source, example, theirs, missing, extra, shapes))
     return new, kept, dropped
 
 

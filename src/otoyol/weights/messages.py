@@ -10,7 +10,7 @@ from otoyol.spec import Spec
 from otoyol.weights.files import text_of
 from otoyol.weights.identify import identify
 from otoyol.weights.meaning import Difference
-from otoyol.weights.names import Source, entries, layout
+from otoyol.weights.names import Source, layout
 
 _SHOWN = 8  # keys named in a message
 
@@ -28,15 +28,18 @@ def shape_line(ours: str, their: str, wanted: tuple[int, ...], given: tuple[int,
 
 
 def mismatch_message(
-    spec: Spec, source: Source, theirs: Mapping[str, Any], missing: list[str], extra: list[str], shapes: list[str]
-) -> str:
+    spec: Spec, source: Source, example: str, theirs: Mapping[str, Any],
+    missing: list[str], extra: list[str], shapes: list[str],
+) -> str:  # fmt: skip
+    """Every complaint about keys and shapes; ``example`` is a key of the kind that was wanted."""
     looks = identify(theirs)
     lines = [f"the {source} checkpoint does not fit {text_of(spec)[:120]}: {looks}"]
     if looks.prefix:
         lines.append(f"its keys begin with {looks.prefix!r}; say prefix={looks.prefix!r}")
     home = "otoyol" if source == "otoyol" else layout(spec)
     if looks.layout not in (home, "unknown"):
-        lines.append(f"its keys are {looks.facts[0]}, and this design's would be {_keys_of(spec, source)}")
+        hint = {"resnet": "torchvision or timm", "resnetv2": "timm"}.get(looks.layout, "otoyol")
+        lines.append(f"its keys are {looks.facts[0]} (source {hint}); wanted are such as {example}")
     if missing:
         lines.append(f"missing: {some(missing)}")
     if extra:
@@ -46,18 +49,13 @@ def mismatch_message(
             lines.append("this design has no head; fresh={'head'} drops the checkpoint's")
     if missing and all(key.startswith(("fc.", "head.")) for key in missing):
         lines.append("the checkpoint has no head; fresh={'head'} leaves ours as initialised")
-    near = [pair for key in missing[:_SHOWN] if (pair := difflib.get_close_matches(key, extra[:200], 1, 0.9))]
+    near = [(key, close) for key in missing[:_SHOWN] for close in difflib.get_close_matches(key, extra[:200], 1, 0.9)]
     if near and not looks.prefix:
-        lines.append(f"closest: {missing[0]} and {near[0][0]}")
+        lines.append(f"closest: {near[0][0]} and {near[0][1]}")
     lines += [f"shape: {line}" for line in shapes[:_SHOWN]]
     if len(shapes) > _SHOWN:
         lines.append(f"and {len(shapes) - _SHOWN} more shapes")
     return "\n  ".join(lines)
-
-
-def _keys_of(spec: Spec, source: Source) -> str:
-    first = entries(spec, source)[0].theirs
-    return f"{source}'s, such as {first}"
 
 
 def some(keys: list[str]) -> str:

@@ -45,6 +45,7 @@ __all__ = [
     "family",
     "load",
     "lower",
+    "measure",
     "nn",
     "ops",
     "parse",
@@ -57,7 +58,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from otoyol import audit, cost, draw, explain, nn, ops, report, search, spec, weights
+    from otoyol import audit, cost, draw, explain, measure, nn, ops, report, search, spec, weights
     from otoyol.errors import OtoyolError, SpecError, WeightsError
     from otoyol.ops import lower
     from otoyol.spec import Spec, edit, family, load, parse, save, to_text

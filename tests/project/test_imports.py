@@ -39,12 +39,25 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
         {"torch", "torchvision", "timm", "sklearn", "PIL", "numpy"},
     ),
     "cli": (
-        {"errors", "spec", "ops", "cost", "audit", "explain", "draw", "report", "check", "search", "__version__"},
+        {
+            "errors",
+            "spec",
+            "ops",
+            "cost",
+            "audit",
+            "explain",
+            "draw",
+            "report",
+            "check",
+            "search",
+            "measure",
+            "__version__",
+        },
         {"cyclopts", "rich"},
     ),
     "__main__": ({"cli"}, set()),
     "__init__": (
-        {"errors", "spec", "ops", "cost", "audit", "explain", "draw", "report", "search", "nn", "weights"},
+        {"errors", "spec", "ops", "cost", "audit", "explain", "draw", "report", "search", "measure", "nn", "weights"},
         set(),
     ),
 }

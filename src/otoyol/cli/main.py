@@ -27,6 +27,7 @@ VERBS = (
     "compare",
     "match",
     "search",
+    "measure",
     "cost",
     "draw",
     "check",
@@ -35,7 +36,7 @@ VERBS = (
     "completion",
 )
 EXTRAS = {"torch": "torch", "torchvision": "torch", "safetensors": "torch", "timm": "timm", "matplotlib": "plot",
-          "sklearn": "demo", "PIL": "demo"}  # fmt: skip
+          "sklearn": "demo", "PIL": "demo", "onnx": "ort", "onnxruntime": "ort"}  # fmt: skip
 
 FINE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 

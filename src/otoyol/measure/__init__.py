@@ -21,8 +21,11 @@ from otoyol.measure.table import Row, Table, Timing, load_table
 
 if TYPE_CHECKING:
     from otoyol.measure.predict import Latency, Predictor
+    from otoyol.measure.scorer import Scorer
 
-_LATE = {"Latency": "otoyol.measure.predict", "Predictor": "otoyol.measure.predict"}
+_LATE = {
+    "Latency": "otoyol.measure.predict", "Predictor": "otoyol.measure.predict", "Scorer": "otoyol.measure.scorer",
+}  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:
@@ -32,6 +35,7 @@ def __getattr__(name: str) -> Any:
 
 
 __all__ = [
-    "ENGINES", "Engine", "FusedOp", "Group", "Latency", "Predictor", "Progress", "Row", "Rules", "Running", "Table",
+    "ENGINES", "Engine", "FusedOp", "Group", "Latency", "Predictor", "Progress", "Row", "Rules", "Running", "Scorer",
+    "Table",
     "Timing", "build_table", "find_engine", "fingerprint", "fuse", "load_table", "random_designs",
 ]  # fmt: skip

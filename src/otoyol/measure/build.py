@@ -1,4 +1,4 @@
-"""Building a table: networks are chosen, run in turns, summarised, saved; then the next are chosen by what is unsure."""
+"""Building a table: networks are chosen, run in turns, summarised, saved; the next are chosen by what is unsure."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from otoyol.errors import SpecError
+from otoyol.measure.designs import macs_of
 from otoyol.measure.engine import Engine, Running
 from otoyol.measure.fingerprint import fingerprint
 from otoyol.measure.fused import FusedOp, fuse
@@ -89,7 +90,7 @@ class _Builder:
         self.random.shuffle(self.pool)
         self.began, self.choosing = clock(), 0.0
         self.disagreement: float | None = None
-        self.anchor = engine.load(min(designs[:64], key=_macs))
+        self.anchor = engine.load(min(designs[:64], key=macs_of))
         self.fused: dict[Spec, list[FusedOp]] = {}
 
     def round(self) -> None:
@@ -156,12 +157,6 @@ class _Builder:
             a, b = (np.array([side[op] for op in fused]) for side in (ours, theirs))
             unsure.append(float(np.sqrt(((a - b) ** 2).sum()) * 2 / (a + b).sum() / 2**0.5))
         return unsure
-
-
-def _macs(spec: Spec) -> int:
-    from otoyol.cost import count
-
-    return count(spec).macs
 
 
 def text_of(spec: Spec) -> str:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Sequence
 
+from otoyol.cost.formulas import macs
 from otoyol.errors import SpecError
+from otoyol.ops import lower
 from otoyol.spec import BLOCKS, Spec, edit, parse
 
 INPUTS = ("3x96x96", "3x160x160", "3x224x224")
@@ -21,18 +23,22 @@ def random_designs(
 
 
 def _take(count: int, seed: int, inputs: Sequence[str], least: float, most: float) -> Iterator[Spec]:
-    from otoyol.cost import count as cost
-
-    rng, seen = random.Random(seed), set()  # noqa: S311 (no secrets)
+    rng = random.Random(seed)  # noqa: S311 (no secrets)
+    seen: set[Spec] = set()
     while len(seen) < count:
         block = list(BLOCKS)[len(seen) % len(BLOCKS)]
         try:
             spec = edit(parse("resnet18"), _edits(rng, block, rng.choice(list(inputs))))
         except SpecError:  # groups that do not divide, a shortcut that cannot widen: draw again
             continue
-        if spec not in seen and least <= cost(spec).macs <= most:
+        if spec not in seen and least <= macs_of(spec) <= most:
             seen.add(spec)
             yield spec
+
+
+def macs_of(spec: Spec) -> int:
+    """Multiply-accumulates of one image, from the operators: quicker than a full count where none are alike."""
+    return sum(macs(op) for op in lower(spec).ops)
 
 
 def _edits(rng: random.Random, block: str, image: str) -> dict[str, str]:

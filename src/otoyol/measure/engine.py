@@ -32,7 +32,7 @@ class Running(Protocol):
 
 
 class Engine(Protocol):
-    """Runs networks on this machine with fixed threads, batch and dtype. ``versions``: of what the timings depend on."""
+    """Runs networks with fixed threads, batch and dtype. ``versions``: of the libraries that the timings depend on."""
 
     name: str
     threads: int
@@ -69,4 +69,4 @@ def find_engine(name: str, *, threads: int = 1, batch: int = 1, dtype: str = "fl
         from otoyol.measure.torch_eager import TorchEager
 
         made = TorchEager(threads, batch, dtype, channels_last=name == "eager-nhwc")
-    return made  # type: ignore[no-any-return]
+    return made

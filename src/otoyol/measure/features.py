@@ -32,10 +32,10 @@ class Batch(NamedTuple):
 def arrays(ops: Sequence[FusedOp]) -> dict[str, NDArray[Any]]:
     """The operators' numbers as columns, with ``add`` and ``acts`` from their tails."""
     columns = {name: np.array([getattr(op, name) for op in ops], dtype=np.int64) for name in NUMBERS}
-    return columns | {"tail": np.array([_tail_code(op.tail) for op in ops], dtype=np.int64)}
+    return columns | {"tail": np.array([tail_code(op.tail) for op in ops], dtype=np.int64)}
 
 
-def _tail_code(tail: str) -> int:
+def tail_code(tail: str) -> int:
     """Bit 0: an addition is merged; bits above: how many activations and norms beyond it cost something."""
     words = [word for word in tail.split("+") if word]
     return int("add" in words) + 2 * sum(word not in ("add", "norm") for word in words)

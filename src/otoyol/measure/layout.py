@@ -1,4 +1,4 @@
-"""ONNX Runtime's blocked layout (NCHWc, blocks of 8 on AVX2): which operators work in it, and where tensors are reordered.
+"""ONNX Runtime's blocked layout (NCHWc, blocks of 8 on AVX2): what works in it, and where tensors are reordered.
 
 After onnxruntime/core/optimizer/nchwc_transformer.cc. Channels are read as whole numbers, so that a layout belongs to
 one design, or to many that are aligned alike.

@@ -122,7 +122,7 @@ def attribute(run: Sequence[Mapping[str, Any]], groups: Sequence[Group], owner: 
             current = group_of[owner[name]]
             seconds[current] += took
         elif key is not None and key in waiting:
-            shared[key] += took  # type: ignore[assignment]
+            shared[key] += took
         else:
             seconds[current] += took
     for key, took in shared.items():

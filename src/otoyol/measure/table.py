@@ -1,4 +1,4 @@
-"""A latency table: networks that ran on this machine, with the seconds of every fused operator in them. JSON on disk."""
+"""A latency table: networks that ran on this machine, the seconds of every fused operator in them. JSON on disk."""
 
 from __future__ import annotations
 
@@ -106,7 +106,9 @@ class Table:
         rows = []
         for step, samples in sorted(found.items()):
             summary = timing(samples)
-            rows.append(Row(self.operators[step], summary.seconds, max(summary.spread, median(spreads[step])), len(samples)))
+            rows.append(
+                Row(self.operators[step], summary.seconds, max(summary.spread, median(spreads[step])), len(samples))
+            )
         return rows
 
     @property

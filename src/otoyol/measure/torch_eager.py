@@ -50,7 +50,7 @@ class TorchEager:
         return torch.rand(shape).to(DTYPES[self.dtype], memory_format=self.format)
 
     def module(self, spec: Spec) -> torch.nn.Module:
-        return build(spec).eval().to(DTYPES[self.dtype], memory_format=self.format)
+        return build(spec).eval().to(DTYPES[self.dtype]).to(memory_format=self.format)
 
 
 class EagerNetwork:
@@ -150,7 +150,7 @@ def _call(op: Op, overwrite: bool, spec: Spec, engine: TorchEager) -> Call:
         raise SpecError("attention", op.kind, "an attention that Otoyol knows: what a caller supplies is not timed")
     made = layer(op, spec.norm, overwrite).eval().to(DTYPES[engine.dtype])
     if op.kind == "conv":
-        made = made.to(memory_format=engine.format)  # type: ignore[call-overload]
+        made = made.to(memory_format=engine.format)
     if op.kind == "conv1d":
         return lambda x: made(x.flatten(1).unsqueeze(1)).squeeze(1)[:, :, None, None]
     return made

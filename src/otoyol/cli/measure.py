@@ -1,0 +1,132 @@
+"""otoyol measure: a latency table of this machine, and what it predicts for designs."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from otoyol.cli.inputs import label, read_spec
+from otoyol.cli.options import Json, Lang, option
+from otoyol.cli.output import Item, Table, write, write_json
+from otoyol.cli.words import language, number, word
+
+if TYPE_CHECKING:
+    from otoyol.measure import Latency, Predictor, Progress
+    from otoyol.spec import Spec
+
+EngineName = Literal["ort", "eager", "eager-nhwc", "compile"]
+DType = Literal["float32", "float64", "bfloat16", "float16"]
+POOL = 2_000  # designs among which a table chooses what to measure
+
+
+def measure(
+    *specs: Annotated[str, option("measure_specs")],
+    table: Annotated[Path, option("table", "--table")] = Path("latency.json"),
+    space: Annotated[Path | None, option("measure_space", "--space")] = None,
+    engine: Annotated[EngineName, option("engine", "--engine")] = "ort",
+    threads: Annotated[int, option("threads", "--threads")] = 1,
+    batch: Annotated[int, option("measure_batch", "--batch")] = 1,
+    dtype: Annotated[DType, option("measure_dtype", "--dtype")] = "float32",
+    minutes: Annotated[float, option("minutes", "--minutes")] = 10.0,
+    seed: Annotated[int, option("seed", "--seed")] = 0,
+    json: Json = False,
+    lang: Lang = None,
+) -> None:
+    from otoyol.measure import Predictor, build_table, find_engine
+
+    tongue = language(lang)
+    wanted = [read_spec(text) for text in specs]
+    running = find_engine(engine, threads=threads, batch=batch, dtype=dtype)
+    designs = _pool(space, seed)
+    made = build_table(
+        running, designs, path=table, seconds=minutes * 60, seed=seed, progress=lambda p: _show(p, tongue)
+    )
+    if sys.stderr.isatty():
+        print(file=sys.stderr)
+    predictor = Predictor(made, running.rules)
+    found = predictor.predict_many(wanted)
+    if json:
+        write_json(_facts(predictor, wanted, found))
+    else:
+        write(_page(predictor, table, wanted, found, tongue))
+
+
+def _pool(space: Path | None, seed: int) -> list[Spec]:
+    """What the table should hold for: the space's designs, or designs of every sort."""
+    if space is None:
+        from otoyol.measure import random_designs
+
+        return random_designs(POOL, seed)
+    from otoyol.errors import SpecError
+    from otoyol.search.sample import draw
+    from otoyol.search.space import load_space, structures
+    from otoyol.spec import edit
+
+    given = load_space(space)
+    built, _ = structures(given)
+    found: list[Spec] = []
+    for chunk in draw(given, POOL, seed):
+        for depths, widths in zip(chunk.depths.tolist(), chunk.widths.tolist(), strict=True):
+            columns = {"depths": "-".join(map(str, depths)), "widths": "-".join(map(str, widths))}
+            try:
+                found.append(edit(built[chunk.structure].spec, columns))
+            except SpecError:  # widths that the structure's groups do not divide
+                continue
+    return list(dict.fromkeys(found))
+
+
+def _show(progress: Progress, lang: str) -> None:
+    """One line that is written over, on a terminal only."""
+    if sys.stderr.isatty():
+        left = number(round(progress.seconds_left), lang)
+        line = word("measure.progress", lang, networks=progress.networks, operators=progress.operators, left=left)
+        print("\r" + line.ljust(78), end="", file=sys.stderr, flush=True)
+
+
+def _facts(predictor: Predictor, wanted: list[Spec], found: list[Latency]) -> dict[str, Any]:
+    table = predictor.table
+    return {
+        "fingerprint": table.fingerprint,
+        "networks": len(table.networks),
+        "operators": len(table.operators),
+        "seconds": round(table.elapsed, 1),
+        "noisy_share": table.noisy,
+        "drift": table.drift,
+        "error_median": predictor.error(0.5),
+        "error_90": predictor.error(0.9),
+        "predictions": [
+            {"spec": label(spec), **latency._asdict(), "warnings": list(latency.warnings)}
+            for spec, latency in zip(wanted, found, strict=True)
+        ],
+    }
+
+
+def _page(predictor: Predictor, path: Path, wanted: list[Spec], found: list[Latency], lang: str) -> list[Item]:
+    table = predictor.table
+    made = table.fingerprint
+    versions = ", ".join(f"{name} {version}" for name, version in made["versions"].items())
+    settings = word(
+        "measure.settings", lang, processor=made["processor"], engine=made["engine"], versions=versions,
+        threads=made["threads"], batch=made["batch"], dtype=made["dtype"],
+    )  # fmt: skip
+    held = word(
+        "measure.held", lang, path=str(path), networks=len(table.networks), operators=len(table.operators),
+        minutes=table.elapsed / 60,
+    )  # fmt: skip
+    noise = word("measure.noise", lang, noisy=table.noisy, drift=table.drift)
+    error = word("measure.error", lang, median=predictor.error(0.5), most=predictor.error(0.9))
+    items: list[Item] = ["\n".join([settings, held, noise, error])]
+    if wanted:
+        head = tuple(word(f"head.{key}", lang) for key in ("design", "latency_ms", "low_ms", "high_ms"))
+        rows = [
+            (label(spec), *(number(value, lang, ".3g" if value < 100 else ",.0f") for value in latency[:3]))
+            for spec, latency in zip(wanted, found, strict=True)
+        ]
+        items.append(Table("", head, rows))
+        items += [
+            word("measure.beyond", lang, design=label(spec), what="; ".join(latency.warnings))
+            for spec, latency in zip(wanted, found, strict=True)
+            if latency.warnings
+        ]
+    return items

@@ -1,0 +1,285 @@
+"""Predicted latency of many designs at once: block by block, each block's time looked up by the widths around it.
+
+Designs that share a structure differ in depths and widths only, so a network's time is the stem's, plus for every stage
+its first block's (which depends on two widths) and its others' (on one), plus the tail's. The tables of blocks fill as
+widths occur. Equal to :meth:`Predictor.predict` design by design, but for a reorder more or less where channels are
+no multiples of 4.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from otoyol.cost.columns import columns
+from otoyol.cost.planning import plan_columns
+from otoyol.measure.features import NUMBERS, Floats, tail_code
+from otoyol.measure.fused import FusedOp, Group, fuse
+from otoyol.measure.predict import Predictor, without_numbers
+from otoyol.ops import Op, lower
+from otoyol.ops.attention import squeezed
+from otoyol.ops.block import Sizes, lower_block
+from otoyol.ops.network import block_groups, lower_tail
+from otoyol.spec import Spec, edit
+from otoyol.spec.plan import StagePlan
+
+Ints = NDArray[np.int64]
+FIRST, SECOND, LATER, LAST, TAIL = range(5)  # LATER stands for all between the second and the last
+LARGEST_TABLE = 1 << 24  # entries of one block's table of widths
+
+
+class Piece(NamedTuple):
+    """A fused operator of a block: what it is, and where its numbers are, as indices into the block's operators.
+    ``members`` is empty for a reorder, whose tensor is ``tensor`` (-1: the block's input)."""
+
+    op: FusedOp
+    members: tuple[int, ...]
+    tensor: int
+
+
+class Scorer:
+    """Called as ``scorer(structure, depths, widths)`` with integer arrays (N, stages): milliseconds (N,), NaN where a
+    design is impossible."""
+
+    def __init__(self, predictor: Predictor) -> None:
+        self.predictor = predictor
+        self.of: dict[Spec, _Structure] = {}
+
+    def __call__(self, structure: Spec, depths: Ints, widths: Ints) -> Floats:
+        if structure not in self.of:
+            self.of[structure] = _Structure(self.predictor, structure)
+        return self.of[structure](depths, widths) * 1e3
+
+
+class _Structure:
+    def __init__(self, predictor: Predictor, spec: Spec) -> None:
+        self.predictor, self.spec = predictor, spec
+        self.programs: dict[int, dict[tuple[int, int], tuple[Piece, ...]]] = {}
+        self.fixed: dict[int, tuple[float, int]] = {}
+        self.tables: dict[tuple[Any, ...], Floats] = {}
+        self.index = np.full(65_537, -1, dtype=np.int64)  # widths in the order they were met
+        self.known = 0
+
+    def __call__(self, depths: Ints, widths: Ints) -> Floats:
+        cells = columns(self.spec, {"depths": depths, "widths": widths})
+        plans, possible = plan_columns(self.spec, cells)
+        result = np.full(len(depths), np.nan)
+        rows = np.flatnonzero(np.broadcast_to(possible, len(depths)))
+        if not len(rows):
+            return result
+        signs = self._signatures(plans, depths, len(depths))
+        for sign in np.unique(signs[rows]):
+            here = rows[signs[rows] == sign] if signs[rows].min() != signs[rows].max() else rows
+            result[here] = self._score(int(sign), depths[here], widths[here])
+        return result
+
+    def _signatures(self, plans: Sequence[StagePlan], depths: Ints, size: int) -> Ints:
+        """Rows of one number have the same operators, fused and laid out alike."""
+        bits: list[Any] = []
+        rules = self.predictor.rules
+        merges = rules.blocked or rules.pointwise
+        for stage, plan in enumerate(plans):
+            bits.append(np.asarray(plan.c_in != plan.out))
+            if merges:
+                bits.append(depths[:, stage] > 1)
+            if not rules.blocked:
+                continue
+            for channels in (plan.mid, plan.mid_rest, plan.out):
+                bits += [channels % 4 == 0, channels % 8 == 0]
+            if plan.form.attention in ("se", "cbam"):
+                for channels in (plan.c_in, plan.mid, plan.mid_rest, plan.out):
+                    inside = squeezed(channels, plan.form.reduction, plan.form.divisor)
+                    bits.append((inside < 8) | (inside % 4 == 0))
+            for groups, through in (
+                (plan.groups, (plan.c_in, plan.mid)),
+                (plan.groups_rest, (plan.out, plan.mid_rest)),
+            ):
+                if not isinstance(groups, int) or groups > 1:
+                    bits += [(groups == c) | (c // groups % 8 == 0) for c in (*through, plan.out)]
+        if not bits or size == 0:
+            return np.zeros(size, dtype=np.int64)
+        # Bits are hashed, so that the number means the same in every chunk, whatever varies in it.
+        weights = np.random.default_rng(0).integers(1, 1 << 62, len(bits))
+        codes = np.zeros(size, dtype=np.int64)
+        for bit, weight in zip(bits, weights, strict=True):
+            codes += np.where(bit, weight, 0)  # wraps around, which is as good
+        return codes
+
+    def _score(self, sign: int, depths: Ints, widths: Ints) -> Floats:
+        if sign not in self.programs:
+            self._prepare(sign, depths[0], widths[0])
+        programs = self.programs[sign]
+        total, count = (np.full(len(depths), value, dtype=np.float64) for value in self.fixed[sign])
+        stages = widths.shape[1]
+        ids = [self._ids(widths[:, stage]) for stage in range(stages)]
+        nothing = np.zeros_like(ids[0])
+        for stage in range(stages):
+            before = ids[stage - 1] if stage else nothing
+            seconds, number = self._block(programs, stage, FIRST, before, ids[stage])
+            total += seconds
+            count += number
+            depth = depths[:, stage]
+            if depth.max() > 1:
+                for position, times in ((SECOND, depth > 2), (LATER, np.maximum(depth - 3, 0)), (LAST, depth > 1)):
+                    seconds, number = self._block(programs, stage, position, nothing, ids[stage])
+                    total += seconds * times
+                    count += number * times
+        seconds, number = self._block(programs, stages - 1, TAIL, nothing, ids[-1])
+        return self.predictor.overhead(total + seconds, count + number)
+
+    def _ids(self, widths: Ints) -> Ints:
+        ids = self.index[widths]
+        if ids.min() < 0:
+            for width in np.unique(widths[ids < 0]):
+                self.index[width] = self.known
+                self.known += 1
+            ids = self.index[widths]
+        return ids
+
+    def _block(
+        self, programs: dict[tuple[int, int], tuple[Piece, ...]], stage: int, position: int, before: Ints, ids: Ints
+    ) -> tuple[Floats, int]:
+        """Seconds (N,) of one block of a stage, and the number of its fused operators."""
+        pieces = programs.get((stage, position), ())
+        pairs = position == FIRST and stage > 0
+        key = (stage, position, pieces)
+        table = self.tables.get(key)
+        side = 64
+        while side < self.known:
+            side *= 2
+        if pairs and side * side > LARGEST_TABLE:
+            codes, inverse = np.unique(before * side + ids, return_inverse=True)
+            return self._evaluate(pieces, stage, position, codes // side, codes % side)[inverse], len(pieces)
+        shape = (side, side) if pairs else (1, side)
+        if table is None or table.shape != shape:
+            grown = np.full(shape, np.nan)
+            if table is not None:
+                grown[: table.shape[0], : table.shape[1]] = table
+            self.tables[key] = table = grown
+        codes = before * side + ids if pairs else ids
+        seconds = table.ravel()[codes]
+        missing = np.isnan(seconds)
+        if missing.any():
+            wanted = np.unique(codes[missing])
+            table.ravel()[wanted] = self._evaluate(pieces, stage, position, wanted // side, wanted % side)
+            seconds = table.ravel()[codes]
+        return seconds, len(pieces)
+
+    def _evaluate(self, pieces: Sequence[Piece], stage: int, position: int, before: Ints, ids: Ints) -> Floats:
+        """Seconds of a block for pairs of widths, given by their numbers."""
+        by_number = np.zeros(self.known, dtype=np.int64)
+        met = np.flatnonzero(self.index >= 0)
+        by_number[self.index[met]] = met
+        widths = np.tile(np.array([s.width for s in self.spec.stages], dtype=np.int64), (len(ids), 1))
+        widths[:, stage] = by_number[ids]
+        if stage and position == FIRST:
+            widths[:, stage - 1] = by_number[before]
+        seconds = np.zeros(len(ids))
+        for chunk in range(0, len(ids), 65_536):
+            part = slice(chunk, chunk + 65_536)
+            ops, x = self._lowered(stage, position, widths[part])
+            for piece in pieces:
+                seconds[part] += self._piece(piece, ops, x, len(ids[part]))
+        return seconds
+
+    def _piece(self, piece: Piece, ops: Sequence[Op], x: tuple[Any, Any, Any], size: int) -> Floats:
+        if not piece.members:
+            shape = x if piece.tensor < 0 else _output(ops[piece.tensor])
+            numbers: tuple[Any, ...] = (*shape, *shape, 1, 1, 1, 1)
+        else:
+            first, last = ops[piece.members[0]], ops[piece.members[-1]]
+            numbers = (first.c_in, first.h_in, first.w_in, last.c_out, last.h_out, last.w_out,
+                       first.kernel, first.stride, first.dilation, first.groups)  # fmt: skip
+        named = {
+            name: np.broadcast_to(np.asarray(value, dtype=np.int64), size)
+            for name, value in zip(NUMBERS, numbers, strict=True)
+        }
+        named["tail"] = np.full(size, tail_code(piece.op.tail), dtype=np.int64)
+        return self.predictor.model.columns(piece.op, named)
+
+    def _lowered(self, stage: int, position: int, widths: Ints) -> tuple[list[Op], tuple[Any, Any, Any]]:
+        """A block's operators with columns for numbers, and the shape of what enters it."""
+        cells = columns(self.spec, {"widths": widths})
+        plans, _ = plan_columns(self.spec, cells)
+        plan = plans[stage]
+        maps = self._maps()
+        if position == TAIL:
+            h, w = maps[stage + 1]
+            return lower_tail(self.spec, plan.out, h, w), (plan.out, h, w)
+        h, w = maps[stage + (position != FIRST)]
+        base = self.spec.plan[stage]._replace(depth=3, c_in=-1, out=-2)  # shapes change; places do not depend on sizes
+        group = list(block_groups(self.spec, base, stage, *maps[stage]))[position != FIRST]
+        place = group.place
+        if position == FIRST:
+            changes = np.asarray(plan.c_in != plan.out)
+            place = place._replace(projected=bool(plan.stride != 1 or changes.all()))
+            c_in, mid, groups, dilation, stride = plan.c_in, plan.mid, plan.groups, plan.first_dilation, plan.stride
+        else:
+            c_in, mid, groups, dilation, stride = plan.out, plan.mid_rest, plan.groups_rest, plan.dilation, 1
+        sizes = Sizes(c_in, mid, plan.out, h, w, stride, dilation, plan.dilation, groups)
+        return lower_block(plan.form, place, sizes), (c_in, h, w)
+
+    def _maps(self) -> list[tuple[int, int]]:
+        """Height and width of what enters each stage, and of what leaves the last."""
+        from otoyol.ops.block import strided
+        from otoyol.ops.network import lower_stem
+
+        last = lower_stem(self.spec)[-1]
+        maps = [(last.h_out, last.w_out)]
+        for plan in self.spec.plan:
+            h, w = maps[-1]
+            maps.append((strided(h, plan.stride), strided(w, plan.stride)))
+        return maps
+
+    def _prepare(self, sign: int, depths: Ints, widths: Ints) -> None:
+        """The programs of all rows of one signature, from one of them, four blocks deep where it is deeper than one."""
+        deep = "-".join("1" if depth == 1 else "4" for depth in depths.tolist())
+        spec = edit(self.spec, {"depths": deep, "widths": "-".join(map(str, widths.tolist()))})
+        ops = lower(spec).ops
+        groups = fuse(ops, self.predictor.rules)
+        programs: dict[tuple[int, int], list[Piece]] = {}
+        start: dict[tuple[int, int], int] = {}
+        for i, op in enumerate(ops):
+            start.setdefault((op.stage, op.block), i) if op.stage >= 0 else None
+        tail_start = next((i for i, op in enumerate(ops) if op.slot in ("final", "head")), len(ops))
+        fixed: list[FusedOp] = []
+        for place, group in _placed(groups, ops):
+            if place is None:
+                fixed.append(group.op)
+                continue
+            base = tail_start if place[1] == TAIL else start[place]
+            reorder = group.op.kind.startswith("reorder")
+            # An activation of the next block may be merged into this one's sum: it changes no shape.
+            here = (ops[group.members[0]].stage, ops[group.members[0]].block)
+            relative = tuple(i - base for i in group.members if reorder or (ops[i].stage, ops[i].block) == here)
+            piece = Piece(
+                without_numbers(group.op), () if reorder else relative, max(relative[-1], -1) if reorder else 0
+            )
+            programs.setdefault(place, []).append(piece)
+        seconds = float(self.predictor.model(fixed).sum()) if fixed else 0.0
+        self.programs[sign] = {place: tuple(pieces) for place, pieces in programs.items()}
+        self.fixed[sign] = (seconds, len(fixed))
+
+
+def _output(op: Op) -> tuple[Any, Any, Any]:
+    return op.c_out, op.h_out, op.w_out
+
+
+def _placed(groups: Sequence[Group], ops: Sequence[Op]) -> list[tuple[tuple[int, int] | None, Group]]:
+    """Every group with its (stage, block), (last stage, TAIL), or None in the stem. A reorder belongs to what follows
+    it, at the very end to what precedes it."""
+    placed: list[tuple[tuple[int, int] | None, Group]] = []
+    stages = max(op.stage for op in ops) + 1
+    place: tuple[int, int] | None = (stages - 1, TAIL)
+    for group in reversed(groups):
+        if not group.op.kind.startswith("reorder"):
+            op = ops[group.members[0]]
+            if op.stage >= 0:
+                place = (op.stage, op.block)
+            else:
+                place = (stages - 1, TAIL) if op.slot in ("final", "head") else None
+        placed.append((place, group))
+    return placed[::-1]

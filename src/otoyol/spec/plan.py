@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 
 MAX_BLOCKS = 10_000
+MAX_CHANNELS = 1_048_576
 
 
 class Form(NamedTuple):
@@ -63,7 +64,8 @@ def plan_stages(spec: Spec) -> tuple[StagePlan, ...]:
     """Resolve every stage. Raises SpecError where a combination cannot be built."""
     plans: list[StagePlan] = []
     forms: dict[tuple[object, ...], Form] = {}
-    channels, dilation = spec.stem.widths[-1], 1
+    previous = spec.dilation_first == "previous"
+    channels, dilation, blocks = spec.stem.widths[-1], 1, 0
     for index, stage in enumerate(spec.stages):
         block, shortcut = stage.block or spec.block, stage.shortcut or spec.shortcut
         attention, act = stage.attention or spec.attention, stage.act or spec.act
@@ -72,11 +74,10 @@ def plan_stages(spec: Spec) -> tuple[StagePlan, ...]:
         choices = (id(block), id(shortcut), id(attention), act, stride_at)
         form = forms.get(choices)
         if form is None:
-            form = forms[choices] = _form(block, shortcut, attention, act, stride_at, spec.norm, f"stages[{index}]")
-        plan = _plan_stage(spec, stage, block, form, index, channels, dilation)
+            form = forms[choices] = _form(block, shortcut, attention, act, stride_at, spec.norm, index)
+        plan = _plan_stage(spec, stage, form, index, channels, dilation if previous else stage.dilation)
         plans.append(plan)
-        channels, dilation = plan.out, plan.dilation
-    blocks = sum([plan.depth for plan in plans])
+        channels, dilation, blocks = plan.out, plan.dilation, blocks + plan.depth
     if blocks > MAX_BLOCKS:
         raise SpecError("stages", f"{blocks} blocks", f"at most {MAX_BLOCKS} blocks in all")
     if spec.norm.kind == "group":
@@ -84,33 +85,33 @@ def plan_stages(spec: Spec) -> tuple[StagePlan, ...]:
     return tuple(plans)
 
 
-def _plan_stage(
-    spec: Spec, stage: Stage, block: Block, form: Form, index: int, c_in: int, previous_dilation: int
-) -> StagePlan:
-    where = f"stages[{index}]"
-    stride, dilation = stage.stride, stage.dilation
+def _plan_stage(spec: Spec, stage: Stage, form: Form, index: int, c_in: int, first_dilation: int) -> StagePlan:
+    depth, stride, dilation = stage.depth, stage.stride, stage.dilation
     expansion = expansion_of(spec, stage)
-    if block.inner == "input":
-        mid = _whole(c_in, expansion, where)
-        out = stage.width
-        mid_rest = _whole(out, expansion, where)
+    mid = mid_rest = out = stage.width
+    if form.inner == "input":
+        mid = _whole(c_in, expansion, index)
+        mid_rest = _whole(out, expansion, index)
     else:
-        mid = mid_rest = stage.width
-        out = _whole(mid, expansion, where)
-    first_dilation = previous_dilation if spec.dilation_first == "previous" else dilation
+        out = _whole(mid, expansion, index)
     if stride > 1 and (first_dilation > 1 or dilation > 1):
         raise SpecError(
-            f"{where}.dilation",
+            f"stages[{index}].dilation",
             max(first_dilation, dilation),
             f"1 in a stage of stride {stride}: a stage either strides or dilates",
         )
     if form.shortcut == "A" and out < c_in:
-        raise SpecError(f"{where}.shortcut", "A", f"B, C or D here: zero-padding cannot take {c_in} channels to {out}")
+        allowed = f"B, C or D here: zero-padding cannot take {c_in} channels to {out}"
+        raise SpecError(f"stages[{index}].shortcut", "A", allowed)
     if form.shortcut == "D" and stride > 2:
-        raise SpecError(f"{where}.shortcut", "D", f"A, B or C at stride {stride}: D pools 2x2")
-    groups = _groups(spec, stage, block, c_in, mid, out, where)
-    groups_rest = _groups(spec, stage, block, out, mid_rest, out, where) if stage.depth > 1 else groups
-    return StagePlan(form, stage.depth, c_in, mid, mid_rest, out, stride, dilation, first_dilation, groups, groups_rest)
+        raise SpecError(f"stages[{index}].shortcut", "D", f"A, B or C at stride {stride}: D pools 2x2")
+    given = stage if stage.groups is not None or stage.group_width is not None else spec
+    groups = groups_rest = 1
+    if given.groups is not None or given.group_width is not None:
+        groups = groups_rest = _groups(given.groups, given.group_width, form.branch, c_in, mid, out, index)
+        if depth > 1:
+            groups_rest = _groups(given.groups, given.group_width, form.branch, out, mid_rest, out, index)
+    return StagePlan(form, depth, c_in, mid, mid_rest, out, stride, dilation, first_dilation, groups, groups_rest)
 
 
 def expansion_of(spec: Spec, stage: Stage) -> Fraction | int:
@@ -122,16 +123,14 @@ def expansion_of(spec: Spec, stage: Stage) -> Fraction | int:
     return spec.expansion or spec.block.expansion
 
 
-def _whole(channels: int, expansion: Fraction | int, where: str) -> int:
+def _whole(channels: int, expansion: Fraction | int, index: int) -> int:
     product, rest = divmod(channels * expansion.numerator, expansion.denominator)
-    if rest:
-        raise SpecError(
-            f"{where}.expansion",
-            str(expansion),
-            f"a rational that takes {channels} channels to a whole number, such as {_nearest(channels, expansion)}",
-        )
-    if product > 1_048_576:
-        raise SpecError(f"{where}.expansion", str(expansion), f"at most 1048576 channels, not {channels} x {expansion}")
+    if rest or product > MAX_CHANNELS:
+        allowed = f"at most {MAX_CHANNELS} channels, not {channels} x {expansion}"
+        if rest:
+            near = _nearest(channels, expansion)
+            allowed = f"a rational that takes {channels} channels to a whole number, such as {near}"
+        raise SpecError(f"stages[{index}].expansion", str(expansion), allowed)
     return product
 
 
@@ -140,23 +139,23 @@ def _nearest(channels: int, expansion: Fraction | int) -> str:
     return f"{whole}/{channels}"
 
 
-def _groups(spec: Spec, stage: Stage, block: Block, c_in: int, mid: int, out: int, where: str) -> int:
+def _groups(
+    groups: int | None, group_width: int | None, branch: tuple[str, ...], c_in: int, mid: int, out: int, index: int
+) -> int:
     """Groups of the spatial convolutions, from ``groups`` or from ``group_width``."""
-    here: Stage | Spec = stage if stage.groups is not None or stage.group_width is not None else spec
-    if here.groups is None and here.group_width is None:
-        return 1
-    if here.groups is not None and here.group_width is not None:
-        raise SpecError(f"{where}.group_width", here.group_width, f"only one of groups ({here.groups}) and group_width")
-    groups = here.groups or 1
-    if here.group_width is not None:
-        if mid % here.group_width:
-            raise SpecError(f"{where}.group_width", here.group_width, f"a divisor of the inner width {mid}")
-        groups = mid // here.group_width
+    if groups is not None and group_width is not None:
+        raise SpecError(f"stages[{index}].group_width", group_width, f"only one of groups ({groups}) and group_width")
+    if group_width is not None:
+        if mid % group_width:
+            raise SpecError(f"stages[{index}].group_width", group_width, f"a divisor of the inner width {mid}")
+        groups = mid // group_width
+    groups = groups or 1
     if groups > 1:
-        for token, pair in zip(block.branch, branch_channels(block.branch, c_in, mid, out), strict=True):
+        for token, pair in zip(branch, branch_channels(branch, c_in, mid, out), strict=True):
             for channels in pair:
                 if token.startswith("conv") and kernel_of(token) > 1 and channels % groups:
-                    raise SpecError(f"{where}.groups", groups, f"a divisor of the {channels} channels at {token}")
+                    allowed = f"a divisor of the {channels} channels at {token}"
+                    raise SpecError(f"stages[{index}].groups", groups, allowed)
     return groups
 
 
@@ -179,7 +178,7 @@ def landmarks(branch: tuple[str, ...]) -> Landmarks:
 
 
 def _form(
-    block: Block, shortcut: Shortcut, attention: Attention, act: str, stride_at: str, norm: Norm, where: str
+    block: Block, shortcut: Shortcut, attention: Attention, act: str, stride_at: str, norm: Norm, index: int
 ) -> Form:
     branch, marks = block.branch, landmarks(block.branch)
     place = attention.place
@@ -190,7 +189,7 @@ def _form(
     elif place == "spatial":
         place = marks.after_spatial
     elif place > len(branch):
-        raise SpecError(f"{where}.attention.place", place, f"0 to {len(branch)}, the branch's tokens")
+        raise SpecError(f"stages[{index}].attention.place", place, f"0 to {len(branch)}, the branch's tokens")
     return Form(
         block.preact, branch, block.post, block.inner, act, norm.kind,
         marks.first if stride_at == "first" else marks.spatial,

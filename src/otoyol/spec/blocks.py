@@ -80,14 +80,17 @@ class Block(BaseModel):
     @model_validator(mode="wrap")
     @classmethod
     def _from_text(cls, value: Any, handler: ModelWrapValidatorHandler[Block]) -> Block:
+        if isinstance(value, Block):
+            return value
         if isinstance(value, str):
-            return BLOCKS[value] if value in BLOCKS else handler(_parse_block(value))
-        if not isinstance(value, dict | Block):
+            if value in BLOCKS:
+                return BLOCKS[value]
+            value = _parse_block(value)
+        elif not isinstance(value, dict):
             raise ValueError(_BLOCK_TEXT)
-        return handler(value)
+        return handler(value)._checked()
 
-    @model_validator(mode="after")
-    def _possible(self) -> Block:
+    def _checked(self) -> Block:
         convolutions = [token for token in self.branch if kernel_of(token)]
         if not convolutions or convolutions[-1].startswith("dw"):
             raise ValueError("a branch whose last convolution is a conv<k>")

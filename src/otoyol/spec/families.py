@@ -12,7 +12,6 @@ from typing import Any
 
 from otoyol.errors import SpecError
 from otoyol.spec.model import Spec
-from otoyol.spec.parts import Stage
 
 Depths = tuple[int, ...]
 
@@ -25,7 +24,7 @@ def imagenet(
     **choices: Any,
 ) -> Spec:
     """Four stages of strides 1, 2, 2, 2 behind a stride-4 stem, 224×224, 1000 classes (He et al. 2015, Table 1)."""
-    stages = tuple(Stage(depth=d, width=w, stride=s) for d, w, s in zip(depths, widths, (1, 2, 2, 2), strict=True))
+    stages = _stages(depths, widths, (1, 2, 2, 2))
     return Spec(family=family, stages=stages, block=block, **choices)
 
 
@@ -48,7 +47,7 @@ def cifar(family: str, depth: int, block: str, shortcut: str = "A", **choices: A
     """
     per_block = 9 if block.startswith("bottleneck") else 6
     n = (depth - 2) // per_block
-    stages = tuple(Stage(depth=n, width=w, stride=s) for w, s in ((16, 1), (32, 2), (64, 2)))
+    stages = _stages((n, n, n), (16, 32, 64), (1, 2, 2))
     return Spec(
         family=family, input="3x32x32", stem="cifar", stages=stages, block=block,
         shortcut=choices.pop("shortcut_fields", {"kind": shortcut}), head=10, zero_init=False, **choices,
@@ -57,14 +56,19 @@ def cifar(family: str, depth: int, block: str, shortcut: str = "A", **choices: A
 
 def wrn(family: str, depth: int, k: int, **choices: Any) -> Spec:
     """Wide ResNet (Zagoruyko & Komodakis 2016, Table 1): depth 6n+4, widths 16k, 32k, 64k, pre-activation."""
-    stages = tuple(Stage(depth=(depth - 4) // 6, width=w * k, stride=s) for w, s in ((16, 1), (32, 2), (64, 2)))
+    n = (depth - 4) // 6
+    stages = _stages((n, n, n), (16 * k, 32 * k, 64 * k), (1, 2, 2))
     stem = {"kernels": (3,), "widths": (16,), "strides": (1,), "activated": False, "pool": "none"}
     return Spec(family=family, input="3x32x32", stem=stem, stages=stages, block="basic-v2", head=10, **choices)
 
 
 def custom() -> Spec:
     """The smallest spec: where the text form of a design from no family starts."""
-    return Spec(stages=(Stage(depth=1, width=64),))
+    return Spec(stages=_stages((1,), (64,), (1,)))
+
+
+def _stages(depths: Depths, widths: Depths, strides: Depths) -> list[dict[str, int]]:
+    return [{"depth": d, "width": w, "stride": s} for d, w, s in zip(depths, widths, strides, strict=True)]
 
 
 IMAGENET_DEPTHS: dict[int, Depths] = {

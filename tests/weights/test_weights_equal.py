@@ -35,7 +35,7 @@ def test_every_family_of_the_peers(source: str, name: str) -> None:
     make = partial(named, source, name)
     theirs = on_meta(make)
     runs = sum(plan.depth for plan in family(name).plan) <= 16 and sum(p.numel() for p in theirs.parameters()) < 5e7
-    theirs = filled(make) if runs else theirs
+    theirs = filled(lambda: theirs) if runs else theirs
     state = theirs.state_dict()
     assert {entry.theirs: entry.their_shape for entry in entries(family(name), source)} == {
         key: tuple(value.shape) for key, value in state.items()
@@ -54,30 +54,31 @@ def test_every_family_of_the_peers(source: str, name: str) -> None:
 
 
 def v1(block: type[nn.Module], layers: tuple[int, ...] = (2, 1, 2, 1), **options: object) -> nn.Module:
-    return ResNet(block, layers, num_classes=10, **options)
+    return ResNet(block, layers, num_classes=10, channels=(32, 64, 128, 256), **options)
 
 
 def v2(layers: tuple[int, ...] = (2, 1, 2, 1), **options: object) -> nn.Module:
-    return ResNetV2(layers, num_classes=10, **{"conv_layer": create_conv2d, "norm_layer": BatchNormAct2d, **options})
+    usual = {"channels": (128, 256, 512, 1024), "conv_layer": create_conv2d, "norm_layer": BatchNormAct2d}
+    return ResNetV2(layers, num_classes=10, **{**usual, **options})
 
 
 def tv(block: type[nn.Module], layers: tuple[int, ...] = (2, 1, 2, 1), **options: object) -> nn.Module:
     return torchvision.models.ResNet(block, list(layers), num_classes=10, **options)
 
 
-SHORT = "depths=2-1-2-1,head=10"
+SHORT, NARROW = "depths=2-1-2-1,head=10", ",widths=32-64-128-256"  # torchvision's widths are fixed
 OS8, OS16 = "strides=1-2-1-1,dilations=1-1-2-4", "strides=1-2-2-1,dilations=1-1-1-2"
 DEEP = {"stem_type": "deep", "stem_width": 32}
 DOWN = {**DEEP, "avg_down": True}
 TIERED = {"stem_type": "deep_tiered", "stem_width": 32, "avg_down": True}
 V2_D = {"stem_type": "deep", "avg_down": True}
-V2_BASIC = {"channels": (64, 128, 256, 512), "basic": True, "bottle_ratio": 1.0}
+V2_BASIC = {"channels": (32, 64, 128, 256), "basic": True, "bottle_ratio": 1.0}
 X32 = {"cardinality": 32, "base_width": 4}
 LIGHT = {"stem_width": 32, "avg_down": True}
 SE, ECA, CBAM = ({"block_args": {"attn_layer": kind}} for kind in ("se", "eca", "cbam"))
 GROUP, BATCH = partial(nn.GroupNorm, 32), partial(nn.BatchNorm2d, eps=1e-3, momentum=0.03)
 TvBasic, TvBottleneck = torchvision.models.resnet.BasicBlock, torchvision.models.resnet.Bottleneck
-# One small network for every mechanism: design (its depths and head shortened), source, peer.
+# One small network for every mechanism: design (shortened and narrowed), source, peer.
 MECHANISMS = {
     "basic": ("resnet18@", "timm", partial(v1, BasicBlock)),
     "bottleneck": ("resnet50@", "timm", partial(v1, Bottleneck)),
@@ -85,8 +86,8 @@ MECHANISMS = {
     "d": ("resnet50d@", "timm", partial(v1, Bottleneck, **DOWN)),
     "basic d": ("resnet18d@", "timm", partial(v1, BasicBlock, **DOWN)),
     "t": ("resnet50t@", "timm", partial(v1, Bottleneck, **TIERED)),
-    "resnext": ("resnext50_32x4d@", "timm", partial(v1, Bottleneck, **X32)),
-    "wide": ("wide_resnet50_2@", "timm", partial(v1, Bottleneck, base_width=128)),
+    "resnext": ("resnext50_32x4d@widths=64-128-256-512,", "timm", partial(v1, Bottleneck, **X32)),
+    "wide": ("wide_resnet50_2@widths=64-128-256-512,", "timm", partial(v1, Bottleneck, base_width=128)),
     "se": ("seresnet50@", "timm", partial(v1, Bottleneck, **SE)),
     "basic se": ("seresnet18@", "timm", partial(v1, BasicBlock, **SE)),
     "eca": ("ecaresnet50t@", "timm", partial(v1, Bottleneck, **TIERED, **ECA)),
@@ -118,10 +119,12 @@ MECHANISMS = {
 @pytest.mark.parametrize("mechanism", MECHANISMS)
 def test_every_mechanism(mechanism: str) -> None:
     design, source, make = MECHANISMS[mechanism]
+    design += "" if "depths" in design else SHORT
+    design += "" if "widths" in design or source == "torchvision" else NARROW
     theirs = filled(make)
     for dtype, bound in BOUNDS.items():
         with torch.device("meta"):
-            ours = build(design if "depths" in design else design + SHORT, dtype=dtype)
+            ours = build(design, dtype=dtype)
         _equal(ours, theirs.to(dtype), source, bound)
 
 
@@ -161,7 +164,7 @@ def _features(theirs: nn.Module, x: torch.Tensor) -> list[torch.Tensor]:
 
 def test_gradients_are_equal_too() -> None:
     theirs = filled(partial(v1, Bottleneck, **DOWN)).double()
-    ours = build(f"resnet50d@{SHORT}", dtype=torch.float64)
+    ours = build(f"resnet50d@{SHORT}{NARROW}", dtype=torch.float64)
     load(ours, theirs.state_dict(), "timm", of=theirs)
     x = image(torch.float64)
     for module in (ours, theirs):
@@ -186,7 +189,7 @@ def test_frozen_norms_equal_the_checkpoint_in_both_modes() -> None:
 
 def test_preact_taps_are_the_next_norms_output() -> None:
     theirs = filled(v2).eval()
-    ours = build(f"resnetv2_50@{SHORT}").eval()
+    ours = build(f"resnetv2_50@{SHORT}{NARROW}").eval()
     load(ours, theirs.state_dict(), "timm")
     seen: dict[str, torch.Tensor] = {}
     places = {"C2": "stages.1.blocks.0.norm1", "C3": "stages.2.blocks.0.norm1", "C5": "norm"}

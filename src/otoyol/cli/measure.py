@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 EngineName = Literal["ort", "eager", "eager-nhwc", "compile"]
 DType = Literal["float32", "float64", "bfloat16", "float16"]
-POOL = 2_000  # designs among which a table chooses what to measure
+POOL = 1_000  # designs among which a table chooses what to measure
 
 
 def measure(

@@ -22,6 +22,8 @@ SAVE_SECONDS = 5.0
 TOGETHER = 6  # networks that take turns
 FIRST = 4  # rounds of turns that are chosen blindly, before there is anything to be unsure about
 CANDIDATES = 240  # of the pool that are weighed at a time
+FEWEST = 12  # networks, however short the time
+GROWN = 1.2  # how much larger the table must be before it is asked again
 REFIT_SHARE = 0.15  # of all time at most that goes into choosing
 
 
@@ -67,6 +69,8 @@ def build_table(
                 left = max(seconds - table.elapsed, 0.0)
                 progress(Progress(len(table.networks), len(table.operators), table.elapsed, left,
                                   builder.disagreement, table.noisy))  # fmt: skip
+            if len(table.networks) < FEWEST:
+                continue
             if table.elapsed >= seconds or (builder.disagreement is not None and builder.disagreement < goal):
                 break
             if path is not None and clock() - saved > SAVE_SECONDS:
@@ -88,7 +92,8 @@ class _Builder:
         known = {network.spec for network in table.networks}
         self.pool = [spec for spec in designs if text_of(spec) not in known]
         self.random.shuffle(self.pool)
-        self.began, self.choosing = clock(), 0.0
+        self.began, self.choosing, self.known = clock(), 0.0, 0
+        self.queue: list[Spec] = []
         self.disagreement: float | None = None
         self.anchor = engine.load(min(designs[:64], key=macs_of))
         self.fused: dict[Spec, list[FusedOp]] = {}
@@ -126,16 +131,16 @@ class _Builder:
         """Half of them where two halves of the table disagree most, half blindly, so that no part is forgotten."""
         count = min(TOGETHER, len(self.pool))
         picked: list[Spec] = []
-        spent = self.clock() - self.began
-        if len(self.table.networks) >= FIRST * TOGETHER and self.choosing <= REFIT_SHARE * spent:
-            began = self.clock()
+        spent, known = self.clock() - self.began, len(self.table.networks)
+        if known >= max(FIRST * TOGETHER, GROWN * self.known) and self.choosing <= REFIT_SHARE * spent:
+            began, self.known = self.clock(), known
             candidates = self.pool[:CANDIDATES]
             unsure = self._unsure(candidates)
             self.disagreement = sum(unsure) / len(unsure)
             ranked = sorted(range(len(candidates)), key=lambda i: -unsure[i])
             self.queue = [candidates[i] for i in ranked[: 8 * TOGETHER]]
             self.choosing += self.clock() - began
-        queue = [spec for spec in getattr(self, "queue", []) if spec in self.pool]
+        queue = [spec for spec in self.queue if spec in self.pool]
         picked += queue[: count // 2]
         picked += [spec for spec in self.pool if spec not in picked][: count - len(picked)]
         self.pool = [spec for spec in self.pool if spec not in picked]
@@ -148,7 +153,7 @@ class _Builder:
         from otoyol.measure.predict import OpModel
 
         numbers = list(range(len(self.table.networks)))
-        halves = [OpModel(self.table.rows(numbers[k::2]), trees=60) for k in (0, 1)]
+        halves = [OpModel(self.table.rows(numbers[k::2]), trees=40) for k in (0, 1)]
         ops = [self._fused(spec) for spec in candidates]
         distinct = list(dict.fromkeys(op for fused in ops for op in fused))
         ours, theirs = (dict(zip(distinct, half(distinct), strict=True)) for half in halves)

@@ -38,15 +38,19 @@ class Layout:
         sources = [s for s in dict.fromkeys(s for i in members for s in self.sources[i]) if s not in members]
         if blocked is None:
             blocked = self._works_blocked(op, sources)
-        have = self.blocked if blocked else self.plain
-        missing = [s for s in sources if s not in have]
-        if op.kind == "conv" and op.groups == 1 and op.c_in < BLOCK:
-            missing = [s for s in missing if s != sources[0]]  # reads a plain image as it is
-        have.update(missing)
-        have.add(members[-1])
+        # A convolution of less than a block of channels reads them as they are.
+        narrow = blocked and op.kind == "conv" and op.groups == 1 and op.c_in < BLOCK
+        reorders = []
+        for position, source in enumerate(sources):
+            into = blocked and not (narrow and position == 0)
+            have = self.blocked if into else self.plain
+            if source not in have:
+                reorders.append(Reorder(source, into))
+                have.add(source)
+        (self.blocked if blocked else self.plain).add(members[-1])
         if blocked:
             self.native.add(members[-1])
-        return blocked, [Reorder(s, blocked) for s in missing]
+        return blocked, reorders
 
     def leave(self, last: int) -> Reorder | None:
         """The reorder of the network's output, where there is one."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -123,6 +124,7 @@ def hashes(columns: dict[str, NDArray[Any]]) -> NDArray[np.uint64]:
     return codes
 
 
+@lru_cache(maxsize=1 << 16)
 def class_of(op: FusedOp) -> str:
     """The class whose law the operator follows."""
     return class_names(op, arrays([op]))[0][0]

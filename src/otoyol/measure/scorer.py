@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from otoyol.cost.columns import columns
 from otoyol.cost.planning import plan_columns
 from otoyol.measure.features import NUMBERS, Floats, tail_code
-from otoyol.measure.fused import FusedOp, Group, fuse
+from otoyol.measure.fused import FusedOp, Group, Rules, fuse
 from otoyol.measure.predict import Predictor, without_numbers
 from otoyol.ops import Op, lower
 from otoyol.ops.attention import squeezed
@@ -80,10 +80,9 @@ class _Structure:
         """Rows of one number have the same operators, fused and laid out alike."""
         bits: list[Any] = []
         rules = self.predictor.rules
-        merges = rules.blocked or rules.pointwise
         for stage, plan in enumerate(plans):
             bits.append(np.asarray(plan.c_in != plan.out))
-            if merges:
+            if merges_across(rules):
                 bits.append(depths[:, stage] > 1)
             if not rules.blocked:
                 continue
@@ -236,7 +235,8 @@ class _Structure:
 
     def _prepare(self, sign: int, depths: Ints, widths: Ints) -> None:
         """The programs of all rows of one signature, from one of them, four blocks deep where it is deeper than one."""
-        deep = "-".join("1" if depth == 1 else "4" for depth in depths.tolist())
+        alone = merges_across(self.predictor.rules)
+        deep = "-".join("1" if alone and depth == 1 else "4" for depth in depths.tolist())
         spec = edit(self.spec, {"depths": deep, "widths": "-".join(map(str, widths.tolist()))})
         ops = lower(spec).ops
         groups = fuse(ops, self.predictor.rules)
@@ -262,6 +262,11 @@ class _Structure:
         seconds = float(self.predictor.model(fixed).sum()) if fixed else 0.0
         self.programs[sign] = {place: tuple(pieces) for place, pieces in programs.items()}
         self.fixed[sign] = (seconds, len(fixed))
+
+
+def merges_across(rules: Rules) -> bool:
+    """Whether what a block is fused to can depend on its neighbours, so that a stage of one block stands for itself."""
+    return rules.blocked or rules.pointwise
 
 
 def _output(op: Op) -> tuple[Any, Any, Any]:

@@ -1,0 +1,182 @@
+"""Latency predicted and measured on held-out designs: python benchmarks/latency.py [--engine ort --minutes 10 …]
+
+A table is built for each batch size from one set of random designs; another set, drawn with another seed, and some
+published families are then measured end to end and compared with what the table's predictor says of them. The same
+designs are measured twice, in two passes apart in time, so that the machine's own noise stands beside the errors: no
+predictor can be nearer to one pass than another pass is. The last line is one JSON object.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+import otoyol
+from otoyol.measure import Predictor, Scorer, build_table, find_engine, random_designs
+from otoyol.measure.table import timing
+
+FAMILIES = ("resnet18", "resnetv2_50", "seresnet50", "resnext50_32x4d", "resnet50@shortcut=D")
+SIZES = ("3x96x96", "3x160x160", "3x224x224")
+TOGETHER = 6
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--engine", default="ort")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--batches", default="1,8")
+    parser.add_argument("--designs", type=int, default=60, help="held-out random designs for each batch size")
+    parser.add_argument("--minutes", type=float, default=10.0, help="for each table")
+    parser.add_argument("--max-macs", type=float, default=8e8, help="largest design, for one image")
+    parser.add_argument("--rounds", type=int, default=7, help="runs of each held-out design in a pass")
+    parser.add_argument("--tables", type=Path, default=None, help="keep tables here, and go on from them")
+    given = parser.parse_args(arguments)
+    folder = given.tables or Path(tempfile.mkdtemp(prefix="otoyol-"))
+    folder.mkdir(parents=True, exist_ok=True)
+    figures: dict[str, Any] = {"engine": given.engine, "threads": given.threads}
+    everything: list[dict[str, Any]] = []
+    for batch in map(int, given.batches.split(",")):
+        rows, about = one_batch(given, batch, folder)
+        everything += rows
+        figures[f"batch_{batch}"] = {**about, **summary(rows)}
+        print(f"batch {batch}: {json.dumps(figures[f'batch_{batch}'])}", flush=True)
+    figures["all"] = summary(everything)
+    figures["covered"] = covered(everything)
+    figures["worst"] = [
+        {"spec": row["spec"], "batch": row["batch"], "error": round(row["error"], 4), "noise": round(row["noise"], 4)}
+        for row in sorted(everything, key=lambda row: -abs(row["error"]))[:8]
+    ]
+    print(json.dumps(figures))
+    return 0
+
+
+def one_batch(given: argparse.Namespace, batch: int, folder: Path) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """Table, predictor, and the held-out designs measured twice."""
+    engine = find_engine(given.engine, threads=given.threads, batch=batch)
+    pool = random_designs(1_500, seed=1, max_macs=given.max_macs)
+    path = folder / f"{given.engine}-t{given.threads}-b{batch}.json"
+    table = build_table(engine, pool, path=path, seconds=given.minutes * 60, progress=told)
+    began = time.perf_counter()
+    predictor = Predictor(table, engine.rules)
+    fitted = time.perf_counter() - began
+    held = held_out(given, {network.spec for network in table.networks})
+    first = measured(engine, held, given.rounds)
+    second = measured(engine, held, given.rounds)
+    rows = []
+    for spec, one, two in zip(held, first, second, strict=True):
+        latency = predictor.predict(spec)
+        truth = median([*one, *two])
+        rows.append(
+            {
+                "spec": otoyol.to_text(spec),
+                "design": spec,
+                "batch": batch,
+                "measured_ms": truth * 1e3,
+                "predicted_ms": latency.ms,
+                "error": latency.ms / (truth * 1e3) - 1,
+                "noise": timing(two).seconds / timing(one).seconds - 1,
+                "inside": latency.low_ms <= truth * 1e3 <= latency.high_ms,
+                "warned": bool(latency.warnings),
+            }
+        )
+        print(f"  {rows[-1]['measured_ms']:9.2f} ms  {rows[-1]['error']:+7.1%}  noise {rows[-1]['noise']:+6.1%}  "
+              f"{rows[-1]['spec']}", file=sys.stderr)  # fmt: skip
+    about = {
+        "table_minutes": round(table.elapsed / 60, 2),
+        "table_networks": len(table.networks),
+        "table_operators": len(table.operators),
+        "table_noisy_share": round(table.noisy, 4),
+        "anchor_drift": round(table.drift, 4),
+        "fit_seconds": round(fitted, 1),
+        "unseen_median_error": round(predictor.error(0.5), 4),
+        "designs_per_second": round(speed(predictor)),
+    }
+    return rows, about
+
+
+def told(progress: Any) -> None:
+    if progress.networks % 30 == 0:
+        print(
+            f"  {progress.networks} networks, {progress.operators} operators, {progress.seconds:.0f} s", file=sys.stderr
+        )
+
+
+def held_out(given: argparse.Namespace, known: set[str]) -> list[otoyol.Spec]:
+    """Random designs of another seed, and published families at three sizes; none of them in the table."""
+    designs = random_designs(given.designs, seed=2, max_macs=given.max_macs)
+    families = [otoyol.edit(otoyol.parse(name), {"input": SIZES[i % 3]}) for i, name in enumerate(FAMILIES)]
+    return [spec for spec in [*designs, *families] if otoyol.to_text(spec) not in known]
+
+
+def measured(engine: Any, specs: list[otoyol.Spec], rounds: int) -> list[list[float]]:
+    """Seconds of ``rounds`` whole runs of each design, a few designs taking turns."""
+    found = []
+    rng = random.Random(0)
+    for start in range(0, len(specs), TOGETHER):
+        loaded = [engine.load(spec) for spec in specs[start : start + TOGETHER]]
+        samples: list[list[float]] = [[] for _ in loaded]
+        for running in loaded:
+            running.whole()
+        for _ in range(rounds):
+            for i in rng.sample(range(len(loaded)), len(loaded)):
+                samples[i].append(loaded[i].whole())
+        found += samples
+    return found
+
+
+def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    error, noise = (np.abs([row[key] for row in rows]) for key in ("error", "noise"))
+    true, told = ([row[key] for row in rows] for key in ("measured_ms", "predicted_ms"))
+    return {
+        "designs": len(rows),
+        "median_error": round(float(np.median(error)), 4),
+        "within_5_percent": round(float((error <= 0.05).mean()), 4),
+        "within_10_percent": round(float((error <= 0.10).mean()), 4),
+        "spearman": round(float(np.corrcoef(ranks(true), ranks(told))[0, 1]), 4),
+        "median_noise": round(float(np.median(noise)), 4),
+        "noise_within_5_percent": round(float((noise <= 0.05).mean()), 4),
+        "inside_interval": round(sum(row["inside"] for row in rows) / len(rows), 4),
+        "warned": sum(row["warned"] for row in rows),
+    }
+
+
+def ranks(values: list[float]) -> Any:
+    return np.argsort(np.argsort(values))
+
+
+def covered(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """How many held-out designs there are of each sort."""
+    specs = [row["design"] for row in rows]
+    return {
+        "blocks": dict(Counter(str(otoyol.spec.block_text(spec.block)) for spec in specs)),
+        "attentions": dict(Counter(spec.attention.kind for spec in specs)),
+        "shortcuts": dict(Counter(spec.shortcut.kind for spec in specs)),
+        "inputs": dict(Counter(spec.input.text for spec in specs)),
+        "grouped": sum(any(plan.groups > 1 for plan in spec.plan) for spec in specs),
+        "preactivated": sum(bool(spec.block.preact) for spec in specs),
+    }
+
+
+def speed(predictor: Predictor, count: int = 16_384, chunks: int = 40) -> float:
+    """Designs a second of one structure, depths 1 to 8, widths to 512 by 8."""
+    scorer, structure = Scorer(predictor), otoyol.parse("resnet18@input=3x160x160")
+    rng = np.random.default_rng(0)
+    drawn = [(rng.integers(1, 9, (count, 4)), 8 * rng.integers(2, 65, (count, 4))) for _ in range(chunks)]
+    began = time.perf_counter()
+    for depths, widths in drawn:
+        scorer(structure, depths, widths)
+    return count * chunks / (time.perf_counter() - began)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

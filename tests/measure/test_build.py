@@ -1,0 +1,97 @@
+"""Building: interleaved, repeated where it is noisy, resumed after an interruption, steered to what is unsure."""
+
+from __future__ import annotations
+
+import pytest
+from _fake import Fake, law
+
+from otoyol.errors import SpecError
+from otoyol.measure import build_table, load_table, random_designs
+
+SMALL = {"inputs": ("3x32x32", "3x48x48"), "max_macs": 1e8, "min_macs": 1e5}
+
+
+def test_without_noise_every_operator_has_its_law(tmp_path):
+    engine = Fake()
+    table = build_table(engine, random_designs(18, **SMALL), clock=engine.clock, seconds=1e9)
+    assert len(table.networks) == 18 and table.finished
+    for row in table.rows():
+        assert row.seconds == pytest.approx(law(row.op), rel=1e-12)
+        assert not row.noisy
+    assert table.noisy == 0
+
+
+def test_rounds_are_interleaved():
+    """Nobody runs twice before everybody has run once."""
+    engine, order = Fake(), []
+    real = engine.load
+
+    def load(spec):
+        running, number = real(spec), engine.loaded
+        traced = running.traced
+        running.traced = lambda: (order.append(number), traced())[1]
+        return running
+
+    engine.load = load
+    build_table(engine, random_designs(12, **SMALL), clock=engine.clock, seconds=1e9, rounds=5)
+    for start in range(0, len(order), 6):
+        assert len(set(order[start : start + 6])) == 6
+    assert len(order) == 12 * 5
+
+
+def test_noise_is_seen_repeated_and_flagged():
+    quiet, loud = Fake(), Fake(noise=0.5)
+    calm = build_table(quiet, random_designs(12, **SMALL), clock=quiet.clock, seconds=1e9)
+    shaken = build_table(loud, random_designs(12, **SMALL), clock=loud.clock, seconds=1e9)
+    assert {network.whole.rounds for network in calm.networks} == {5}
+    assert max(network.whole.rounds for network in shaken.networks) == 10
+    assert calm.noisy == 0 and shaken.noisy > 0.5
+    assert calm.drift == 0 and shaken.drift > 0.05
+
+
+def test_an_interruption_loses_nothing(tmp_path):
+    designs, path = random_designs(30, **SMALL), tmp_path / "t.json"
+    engine = Fake()
+
+    def interrupt(progress):
+        if progress.networks >= 12:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        build_table(engine, designs, path=path, clock=engine.clock, seconds=1e9, progress=interrupt)
+    half = load_table(path)
+    assert len(half.networks) == 12 and not half.finished
+    engine = Fake()
+    whole = build_table(engine, designs, path=path, clock=engine.clock, seconds=1e9)
+    assert [n.spec for n in whole.networks[:12]] == [n.spec for n in half.networks]
+    assert len({n.spec for n in whole.networks}) == 30 and whole.finished
+    assert engine.loaded == 18 + 1  # the missing ones and the anchor
+    engine = Fake()
+    assert len(build_table(engine, designs, path=path, clock=engine.clock).networks) == 30
+    assert engine.loaded == 0
+
+
+def test_time_is_kept_and_progress_told():
+    engine, said = Fake(), []
+    designs = random_designs(60, **SMALL)
+    table = build_table(engine, designs, clock=engine.clock, seconds=0.2, progress=said.append)
+    assert len(table.networks) < 60 and table.finished
+    assert [p.networks for p in said] == sorted(p.networks for p in said)
+    assert said[-1].seconds_left == 0 and said[-1].operators == len(table.operators)
+
+
+def test_what_is_refused():
+    with pytest.raises(SpecError, match="designs"):
+        build_table(Fake(), [])
+    with pytest.raises(SpecError, match="rounds"):
+        build_table(Fake(), random_designs(1, **SMALL), rounds=2)
+
+
+def test_random_designs_cover_blocks_and_repeat_by_seed():
+    from otoyol.spec import BLOCKS
+
+    designs = random_designs(48, seed=3, **SMALL)
+    assert designs == random_designs(48, seed=3, **SMALL) != random_designs(48, seed=4, **SMALL)
+    assert {spec.block for spec in designs} == set(BLOCKS.values())
+    assert {spec.attention.kind for spec in designs} == {"none", "se", "eca", "cbam"}
+    assert len(set(designs)) == 48

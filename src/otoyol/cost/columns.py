@@ -47,7 +47,7 @@ def columns(spec: Spec, given: Mapping[str, ArrayLike]) -> Columns:
     """Columns from arrays (N,) or (N, stages), and ``spec``. Raises SpecError naming the array that does not fit."""
     arrays = {name: _whole_numbers(name, value) for name, value in given.items() if name != "expansions"}
     ratios = _ratios(given["expansions"]) if "expansions" in given else None
-    sizes = {len(array) for array in (*arrays.values(), *(ratios or ())) if array.ndim}
+    sizes = {len(array) for array in (*arrays.values(), *(ratios or ())) if array is not None and array.ndim}
     if len(sizes) != 1:
         raise SpecError(
             "count_batch", f"arrays of {sorted(sizes)} designs", "one length for all arrays, at least one array"
@@ -65,7 +65,10 @@ def columns(spec: Spec, given: Mapping[str, ArrayLike]) -> Columns:
     base_widths = [None if "groups" in arrays else part.group_width for part in grouping]
     ours = [expansion_of(spec, stage) for stage in spec.stages]
     expansions = (
-        zip(*(_split("expansions", part, size, stages) for part in ratios), strict=True)
+        zip(
+            *((1,) * stages if part is None else _split("expansions", part, size, stages) for part in ratios),
+            strict=True,
+        )
         if ratios
         else ((ratio.numerator, ratio.denominator) for ratio in ours)
     )
@@ -91,16 +94,16 @@ def _whole_numbers(name: str, value: ArrayLike) -> Ints:
     return array.astype(np.int64, copy=False)
 
 
-def _ratios(value: Any) -> tuple[Ints, Ints]:
-    """Numerators and denominators: of whole numbers, of a pair of arrays, or of floats by their shortest decimal."""
+def _ratios(value: Any) -> tuple[Ints, Ints | None]:
+    """Numerators and denominators (None: all 1): of whole numbers, of a pair of arrays, or of floats by their shortest
+    decimal."""
     if isinstance(value, tuple):
         if len(value) != 2:
             raise SpecError("expansions", f"a tuple of {len(value)}", "an array, or numerators and denominators")
         return _whole_numbers("expansions", value[0]), _whole_numbers("expansions", value[1])
     array = np.asarray(value)
     if array.dtype.kind in "iu":
-        numbers = _whole_numbers("expansions", array)
-        return numbers, np.ones_like(numbers)
+        return _whole_numbers("expansions", array), None
     if array.dtype.kind != "f" or not np.isfinite(array).all():
         raise SpecError("expansions", f"an array of {array.dtype}", "finite numbers, or numerators and denominators")
     distinct, where = np.unique(array, return_inverse=True)

@@ -55,8 +55,9 @@ def _plan_stage(base: StagePlan, cells: Columns, index: int, c_in: Column) -> tu
         possible = possible & whole
     if form.shortcut == "A":
         possible = possible & (out >= c_in)
-    groups, fine = _groups(form, cells, index, c_in, mid, out)
-    groups_rest, fine_rest = _groups(form, cells, index, out, mid_rest, out)
+    known: dict[tuple[int, int], Any] = {}
+    groups, fine = _groups(form, cells, index, (c_in, mid, out), known)
+    groups_rest, fine_rest = _groups(form, cells, index, (out, mid_rest, out), known)
     possible = possible & fine & (fine_rest | (depth == 1))
     numbers: Any = {
         "depth": depth, "c_in": c_in, "mid": mid, "mid_rest": mid_rest, "out": out, "groups": groups,
@@ -92,27 +93,36 @@ def _times(channels: Column, numerator: Column, denominator: Column) -> tuple[Co
     return quotient, (quotient * below == product) & (quotient <= MAX_CHANNELS)
 
 
-def _groups(form: Form, cells: Columns, index: int, c_in: Column, mid: Column, out: Column) -> tuple[Column, Truth]:
-    """Groups of the spatial convolutions, and whether they divide their channels."""
-    given, per_group = cells.groups[index], cells.group_widths[index]
+def _groups(
+    form: Form, cells: Columns, index: int, channels: tuple[Column, Column, Column], known: dict[tuple[int, int], Any]
+) -> tuple[Column, Truth]:
+    """Groups of the spatial convolutions between (in, inner, out) channels, and whether they divide them. ``known``
+    remembers divisions of columns: they are what costs most here."""
+    mid, given, per_group = channels[1], cells.groups[index], cells.group_widths[index]
     possible: Truth = True
     if per_group is not None:
-        possible = per_group >= 1
-        safe = per_group if isinstance(per_group, int) else np.maximum(per_group, 1)
-        groups = mid // safe
-        possible = possible & (groups * safe == mid)
+        groups, possible = _divided(known, mid, per_group)
     else:
         groups = 1 if given is None else given
         if isinstance(groups, int) and groups == 1:
             return 1, True
         possible = groups >= 1
-    if not isinstance(groups, int):
-        groups = np.maximum(groups, 1)
-    for token, pair in zip(form.branch, branch_channels(form.branch, c_in, mid, out), strict=True):
+    for token, pair in zip(form.branch, branch_channels(form.branch, *channels), strict=True):
         if token.startswith("conv") and kernel_of(token) > 1:
-            for channels in pair:
-                possible = possible & (channels % groups == 0)
-    return groups, possible
+            for c in pair:
+                if c is not mid or per_group is None:
+                    possible = possible & _divided(known, c, groups)[1]
+    return groups if isinstance(groups, int) else np.maximum(groups, 1), possible
+
+
+def _divided(known: dict[tuple[int, int], Any], a: Column, b: Column) -> tuple[Column, Truth]:
+    """a / b, and whether it is whole."""
+    key = (id(a), id(b))
+    if key not in known:
+        safe = max(b, 1) if isinstance(b, int) else np.maximum(b, 1)
+        quotient = a // safe
+        known[key] = (quotient, (b >= 1) & (quotient * safe == a)), a, b  # the columns stay, and their ids with them
+    return cast(tuple[Column, Truth], known[key][0])
 
 
 def edited(spec: Spec, cells: Columns, given: frozenset[str], row: int) -> Spec:

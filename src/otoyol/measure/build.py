@@ -59,6 +59,8 @@ def build_table(
     table = load_table(path, here) if path is not None and Path(path).exists() else Table(here)
     if table.finished:
         return table
+    if path is not None:
+        table.save(path)  # a place that cannot be written is told of now, not after ten minutes
     builder = _Builder(engine, table, list(designs), rounds, seed, clock)
     before, began, saved = table.elapsed, clock(), clock()
     try:

@@ -1,0 +1,62 @@
+"""otoyol measure, with an engine that does not run anything."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from _fake import Fake
+
+import otoyol.measure
+from otoyol.cli.main import run
+
+SPACE = """
+base: resnet18@input=3x32x32
+choices: {block: [basic, basic-v2]}
+depths: {low: 1, high: 3}
+widths: {low: 8, high: 64, multiple: 8}
+"""
+
+
+@pytest.fixture
+def prepared(monkeypatch, tmp_path):
+    monkeypatch.setattr(otoyol.measure, "find_engine", lambda name, **_: Fake())
+    monkeypatch.setattr("otoyol.cli.measure.POOL", 24)
+    monkeypatch.setenv("LANG", "en_GB.UTF-8")
+    (tmp_path / "space.yaml").write_text(SPACE)
+    return ["--space", str(tmp_path / "space.yaml"), "--table", str(tmp_path / "latency.json")]
+
+
+def test_a_table_is_made_and_designs_are_predicted(prepared, tmp_path, capsys):
+    design = "resnet18@input=3x32x32,widths=16-24-32-40"
+    assert run(["measure", design, *prepared, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["networks"] == 24 and told["fingerprint"]["engine"] == "fake"
+    (prediction,) = told["predictions"]
+    assert prediction["spec"] == design
+    assert prediction["ms"] == pytest.approx(1e3 * Fake().truth(otoyol.parse(design)), rel=0.1)
+    assert prediction["low_ms"] <= prediction["ms"] <= prediction["high_ms"]
+    assert len(json.loads((tmp_path / "latency.json").read_text())["networks"]) == 24
+
+
+@pytest.mark.parametrize(("lang", "words"), [("en", ("fused operators", "outside of what was measured")),
+                                             ("tr", ("kaynaşmış işlem", "dışında kalıyor"))])  # fmt: skip
+def test_the_page_tells_noise_error_and_extrapolation(prepared, capsys, lang, words):
+    assert run(["measure", "resnet18@input=3x224x224", *prepared, "--lang", lang]) == 0
+    page = capsys.readouterr().out
+    assert all(word in page for word in words)
+
+
+def test_a_table_from_elsewhere_is_refused(prepared, tmp_path, capsys):
+    assert run(["measure", *prepared]) == 0
+    fields = json.loads((tmp_path / "latency.json").read_text())
+    fields["fingerprint"]["processor"] = "another"
+    (tmp_path / "latency.json").write_text(json.dumps(fields))
+    capsys.readouterr()
+    assert run(["measure", *prepared]) == 2
+    assert "table.processor" in capsys.readouterr().err
+
+
+def test_a_folder_that_is_not_there(prepared, tmp_path, capsys):
+    assert run(["measure", *prepared[:2], "--table", str(tmp_path / "none" / "t.json")]) == 2
+    assert "cannot write" in capsys.readouterr().err

@@ -71,7 +71,7 @@ def test_refusals(arguments, field):
     assert error.value.field == field
 
 
-@settings(max_examples=15)
+@settings(max_examples=6)
 @given(st.sampled_from(["resnet18", "resnet34", "resnetv2_50", "wrn_28_10", "resnext50_32x4d"]), st.sampled_from(EQUAL))
 def test_reached_is_counted(name, equal):
     found = match(parse(name), {"attention": "eca"}, equal=equal)

@@ -35,15 +35,14 @@ def test_non_dominated_is_moocores(objectives):
 
 
 @pytest.mark.parametrize("objectives", [1, 2, 3, 4])
-@pytest.mark.parametrize("piece", [1, 37, 5000])
+@pytest.mark.parametrize("piece", [1, 37, 600])
 def test_a_stream_gives_the_front_of_the_whole(objectives, piece):
-    values = np.random.default_rng(7).normal(size=(5000, objectives))
-    front = Front(objectives, 1, capacity=5000)
-    for start in range(0, 5000, piece) if piece > 1 else range(600):
-        rows = np.arange(start, min(start + piece, 5000))
+    values = np.random.default_rng(7).normal(size=(600, objectives))
+    front = Front(objectives, 1, capacity=600)
+    for start in range(0, 600, piece):
+        rows = np.arange(start, min(start + piece, 600))
         front.add(values[rows], rows[:, None])
-    seen = values if piece > 1 else values[:600]
-    assert set(front.payload[:, 0]) == set(np.flatnonzero(brute(seen)))
+    assert set(front.payload[:, 0]) == set(np.flatnonzero(brute(values)))
     assert not front.thinned
 
 

@@ -21,7 +21,7 @@ EQUAL: tuple[Quantity, ...] = (
 )  # fmt: skip
 FACTORS = np.geomspace(1 / 16, 16, 4001)
 NEAREST = 24  # uniform rescalings whose neighbours are tried
-NEIGHBOURS = 4096
+NEIGHBOURS = 1024
 
 
 class Match(NamedTuple):

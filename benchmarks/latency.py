@@ -16,14 +16,15 @@ import tempfile
 import time
 from collections import Counter
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import numpy as np
 
 import otoyol
 from otoyol.measure import Predictor, Scorer, build_table, find_engine, random_designs
-from otoyol.measure.table import timing
+from otoyol.measure.designs import macs_of
+from otoyol.measure.turns import Turns
+from otoyol.measure.turns import summary as of_samples
 
 FAMILIES = ("resnet18", "resnetv2_50", "seresnet50", "resnext50_32x4d", "resnet50@shortcut=D")
 SIZES = ("3x96x96", "3x160x160", "3x224x224")
@@ -75,7 +76,7 @@ def one_batch(given: argparse.Namespace, batch: int, folder: Path) -> tuple[list
     rows = []
     for spec, one, two in zip(held, first, second, strict=True):
         latency = predictor.predict(spec)
-        truth = median([*one, *two])
+        truth = (one + two) / 2
         rows.append(
             {
                 "spec": otoyol.to_text(spec),
@@ -84,7 +85,7 @@ def one_batch(given: argparse.Namespace, batch: int, folder: Path) -> tuple[list
                 "measured_ms": truth * 1e3,
                 "predicted_ms": latency.ms,
                 "error": latency.ms / (truth * 1e3) - 1,
-                "noise": timing(two).seconds / timing(one).seconds - 1,
+                "noise": two / one - 1,
                 "inside": latency.low_ms <= truth * 1e3 <= latency.high_ms,
                 "warned": bool(latency.warnings),
             }
@@ -118,19 +119,15 @@ def held_out(given: argparse.Namespace, known: set[str]) -> list[otoyol.Spec]:
     return [spec for spec in [*designs, *families] if otoyol.to_text(spec) not in known]
 
 
-def measured(engine: Any, specs: list[otoyol.Spec], rounds: int) -> list[list[float]]:
-    """Seconds of ``rounds`` whole runs of each design, a few designs taking turns."""
+def measured(engine: Any, specs: list[otoyol.Spec], rounds: int) -> list[float]:
+    """Seconds end to end of each design, freshly loaded, a few taking turns as they do for the table."""
     found = []
-    rng = random.Random(0)
+    turns = Turns(engine.load(min(specs, key=macs_of)), rounds, random.Random(0))
     for start in range(0, len(specs), TOGETHER):
         loaded = [engine.load(spec) for spec in specs[start : start + TOGETHER]]
-        samples: list[list[float]] = [[] for _ in loaded]
         for running in loaded:
             running.whole()
-        for _ in range(rounds):
-            for i in rng.sample(range(len(loaded)), len(loaded)):
-                samples[i].append(loaded[i].whole())
-        found += samples
+        found += [of_samples(samples).seconds for samples in turns.run(loaded, lambda running: running.whole())]
     return found
 
 

@@ -27,7 +27,7 @@ class Fake:
     def __init__(self, noise: float = 0.0, seed: int = 0) -> None:
         self.noise, self.random = noise, random.Random(seed)
         self.now = 0.0
-        self.loaded = 0
+        self.loaded = self.wholes = 0
 
     def clock(self) -> float:
         return self.now
@@ -62,4 +62,5 @@ class FakeNetwork:
     def whole(self) -> float:
         seconds = self.engine.shaken(self.true)
         self.engine.now += seconds
+        self.engine.wholes += 1
         return seconds

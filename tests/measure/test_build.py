@@ -44,9 +44,9 @@ def test_noise_is_seen_repeated_and_flagged():
     calm = build_table(quiet, random_designs(12, **SMALL), clock=quiet.clock, seconds=1e9)
     shaken = build_table(loud, random_designs(12, **SMALL), clock=loud.clock, seconds=1e9)
     assert {network.whole.rounds for network in calm.networks} == {5}
-    assert max(network.whole.rounds for network in shaken.networks) == 10
+    assert loud.wholes > 1.5 * quiet.wholes
     assert calm.noisy == 0 and shaken.noisy > 0.5
-    assert calm.drift == 0 and shaken.drift > 0.05
+    assert calm.drift == 0 and shaken.drift > 0.01
 
 
 def test_an_interruption_loses_nothing(tmp_path):
@@ -95,3 +95,24 @@ def test_random_designs_cover_blocks_and_repeat_by_seed():
     assert {spec.block for spec in designs} == set(BLOCKS.values())
     assert {spec.attention.kind for spec in designs} == {"none", "se", "eca", "cbam"}
     assert len(set(designs)) == 48
+
+
+def test_a_disturbed_run_is_not_counted():
+    """Another process takes the machine for a while: every run of that while takes twice as long, the anchor's too."""
+    import random
+
+    from otoyol.measure.turns import Turns, summary
+
+    now = [0]
+
+    class Disturbed:
+        def whole(self):
+            now[0] += 1
+            return 2.0 if 30 <= now[0] < 46 else 1.0
+
+    turns = Turns(Disturbed(), rounds=7, shuffle=random.Random(0))
+    samples = turns.run([Disturbed(), Disturbed()], lambda running: running.whole())
+    for mine in samples:
+        assert {s.seconds for s in mine} == {1.0, 2.0}  # it was disturbed indeed
+        assert summary(mine).seconds == 1.0 and summary(mine).spread == 0
+        assert not any(s.calm for s in mine if s.seconds == 2.0)

@@ -11,10 +11,11 @@ from typing import NamedTuple
 
 from otoyol.errors import SpecError
 from otoyol.measure.designs import macs_of
-from otoyol.measure.engine import Engine, Running
+from otoyol.measure.engine import Engine
 from otoyol.measure.fingerprint import fingerprint
 from otoyol.measure.fused import FusedOp, fuse
-from otoyol.measure.table import NOISY, Network, Table, load_table, timing
+from otoyol.measure.table import Network, Table, load_table, timing
+from otoyol.measure.turns import Turns, counted, summary
 from otoyol.ops import lower
 from otoyol.spec import Spec, to_text
 
@@ -47,9 +48,9 @@ def build_table(
     table agree within ``goal``, or until all are measured.
 
     Every network runs ``rounds`` times with its operators timed and ``rounds`` times whole, in turns with others, and
-    up to twice as often where the rounds disagree by more than NOISY. With ``path`` the table is saved every few
-    seconds and goes on from there after an interruption; a finished one is returned as it is. Raises SpecError where
-    that table was made elsewhere, OtoyolError where it cannot be written.
+    up to three times as often where rounds disagree or were disturbed (:mod:`otoyol.measure.turns`). With ``path`` the
+    table is saved every few seconds and goes on from there after an interruption; a finished one is returned as it is.
+    Raises SpecError where that table was made elsewhere, OtoyolError where it cannot be written.
     """
     if not designs:
         raise SpecError("designs", "nothing", "at least one design to measure")
@@ -89,7 +90,7 @@ class _Builder:
     def __init__(
         self, engine: Engine, table: Table, designs: list[Spec], rounds: int, seed: int, clock: Callable[[], float]
     ) -> None:
-        self.engine, self.table, self.rounds, self.clock = engine, table, rounds, clock
+        self.engine, self.table, self.clock = engine, table, clock
         self.random = random.Random(seed + len(table.networks))  # noqa: S311 (no secrets)
         known = {network.spec for network in table.networks}
         self.pool = [spec for spec in designs if text_of(spec) not in known]
@@ -97,32 +98,22 @@ class _Builder:
         self.began, self.choosing, self.known = clock(), 0.0, 0
         self.queue: list[Spec] = []
         self.disagreement: float | None = None
-        self.anchor = engine.load(min(designs[:64], key=macs_of))
+        self.turns = Turns(engine.load(min(designs[:64], key=macs_of)), rounds, self.random)
         self.fused: dict[Spec, list[FusedOp]] = {}
 
     def round(self) -> None:
         """Choose some networks, measure them in turns, put them into the table."""
         chosen = self._choose()
         loaded = [self.engine.load(spec) for spec in chosen]
-        self._turns(loaded, lambda running: running.traced())
+        traced = self.turns.run(loaded, lambda running: running.traced())
         traces = [running.traces() for running in loaded]
-        wholes = self._turns(loaded, lambda running: running.whole())
-        self.table.anchor.append((self.clock() - self.began, timing([self.anchor.whole() for _ in range(3)]).seconds))
-        for spec, traced, whole in zip(chosen, traces, wholes, strict=True):
+        wholes = self.turns.run(loaded, lambda running: running.whole())
+        self.table.anchor.append((self.clock() - self.began, timing(self.turns.readings[-TOGETHER:]).seconds))
+        for spec, samples, trace, whole in zip(chosen, traced, traces, wholes, strict=True):
             steps = tuple(self.table.index(op) for op in self._fused(spec))
-            summaries = [timing(samples) for samples in zip(*traced, strict=True)]
+            summaries = [timing(column) for column in zip(*(trace[i] for i in counted(samples)), strict=True)]
             seconds, spreads = tuple(t.seconds for t in summaries), tuple(t.spread for t in summaries)
-            self.table.networks.append(Network(text_of(spec), steps, seconds, spreads, timing(whole)))
-
-    def _turns(self, loaded: list[Running], run: Callable[[Running], float]) -> list[list[float]]:
-        """Rounds in which everybody runs once, in a new order each time; then more for those that disagree."""
-        samples: list[list[float]] = [[] for _ in loaded]
-        for turn in range(2 * self.rounds):
-            order = [i for i, s in enumerate(samples) if turn < self.rounds or timing(s).spread > NOISY]
-            self.random.shuffle(order)
-            for i in order:
-                samples[i].append(run(loaded[i]))
-        return samples
+            self.table.networks.append(Network(text_of(spec), steps, seconds, spreads, summary(whole)))
 
     def _fused(self, spec: Spec) -> list[FusedOp]:
         if spec not in self.fused:

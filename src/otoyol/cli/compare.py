@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Any
 
 from otoyol.cli.inputs import label, read_spec, title
-from otoyol.cli.match import Equal
-from otoyol.cli.options import Json, Lang, SpecTexts, option
+from otoyol.cli.options import Equal, Json, Lang, SpecTexts, option
 from otoyol.cli.output import Item, Table, write, write_json
 from otoyol.cli.words import language, number, signed, word
 from otoyol.errors import SpecError

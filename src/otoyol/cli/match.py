@@ -5,11 +5,9 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from otoyol.cli.inputs import label, read_spec, title
-from otoyol.cli.options import Json, Lang, SpecText, option
+from otoyol.cli.options import Equal, Json, Lang, SpecText, option
 from otoyol.cli.output import write, write_json
 from otoyol.cli.words import language, number, signed, word
-
-Equal = Literal["macs", "params", "activations", "train_bytes", "train_bytes_lean", "peak_inference_bytes"]
 
 
 def match(

@@ -15,7 +15,9 @@ from torch.utils._pytree import tree_iter
 
 import otoyol
 from otoyol.cost import count, table
+from otoyol.cost.memory import lean_units
 from otoyol.nn import build
+from otoyol.ops import INPUT
 from otoyol.spec import FAMILIES, Spec
 
 BATCH = 2
@@ -110,6 +112,28 @@ def test_whole_families_hold_torchs_bytes(name: str) -> None:
     agree_with_torch(otoyol.parse(f"{name}@input=3x64x64"))
 
 
+@pytest.mark.parametrize(
+    "choices",
+    [
+        "block=/conv1/norm.act",  # the peak stands behind the addition: x, the projected shortcut, the sum, its norm
+        "block=/conv1/norm.act,act=silu",
+        "block=/conv1/,shortcut=C,shortcut.gate=exclusive",  # both products, both gates, both paths
+        "block=/conv1/,shortcut=C,shortcut.gate=shortcut-only",
+        "block=norm.act/conv1/,shortcut.reads=preact",
+        "block=/conv1/,attention=se,attention.reduction=1,input=3x1x1",  # vectors as large as maps
+        "block=/conv1/,attention=cbam",
+        "block=/conv3/,shortcut=D,dilations=2,dilation_first=same",  # the pool reads a padded copy
+        "head=1000,input=3x1x1",  # the logits are the largest tensor
+        "block=norm.act/conv1/,head=1000,input=3x1x1",
+    ],
+)
+def test_blocks_whose_peak_stands_elsewhere(choices: str) -> None:
+    base = "custom@widths=24,depths=2,strides=1,stem.kernels=1,stem.widths=16,stem.strides=1,stem.pool=none,expansion=1"
+    fields = dict(pair.split("=", 1) for pair in choices.split(","))
+    spec = otoyol.edit(otoyol.parse(base), {"input": "3x9x7", "head": "5", **fields})
+    agree_with_torch(spec)
+
+
 @pytest.mark.parametrize("dtype", ["float64", "bfloat16", "float16"])
 @pytest.mark.parametrize("name", ["resnet18", "resnet50_gn", "resnetv2_50d"])
 def test_other_dtypes_hold_torchs_bytes(name: str, dtype: str) -> None:
@@ -133,6 +157,26 @@ def test_lean_training_of_a_bottleneck_by_hand() -> None:
     assert cost.train_bytes == 4 * (image_ + x + (16 + 4 + 4) * pixels + 2 * inner + y + y + statistics)
     # Lean: each norm → act → conv holds the norm's input alone; the last act feeds no convolution and stays.
     assert cost.train_bytes_lean == 4 * (image_ + x + 2 * inner + y + y + statistics)
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("resnet50", {"branch.norm1", "branch.act1", "branch.norm2", "branch.act2"}),
+        # A squeeze reads the second act, an average pool the preact slot, so that neither is a unit.
+        ("seresnet50@attention.place=spatial", {"branch.norm1", "branch.act1"}),
+        ("resnetv2_50@shortcut=D", {"branch.norm1", "branch.act1", "branch.norm2", "branch.act2"}),
+        # The projection is a second convolution on the preact slot.
+        ("resnetv2_50", {"preact.norm1", "preact.act1", "branch.norm1", "branch.act1", "branch.norm2", "branch.act2"}),
+        ("resnet50@norm=frozen", set()),
+        ("resnet50@block=norm/conv3.act.conv3/norm.act,expansion=1", set()),
+    ],
+)
+def test_lean_units(text: str, names: set[str]) -> None:
+    ops = [op for op in otoyol.lower(otoyol.parse(text)).ops if (op.stage, op.block) == (1, 0)]
+    start = otoyol.lower(otoyol.parse(text)).ops.index(ops[0])
+    block = [op._replace(inputs=tuple(i - start if i >= start else INPUT for i in op.inputs)) for op in ops]
+    assert {block[i].name.removeprefix("stages.1.0.") for i in lean_units(block)} == names
 
 
 def test_lean_is_about_half_of_a_preactivation_net_and_less_of_v1() -> None:

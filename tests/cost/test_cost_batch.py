@@ -35,6 +35,15 @@ def test_compiled_totals_of_families(name: str) -> None:
         assert reduce(add, (row.cost for row in table(spec))) == count(spec)
 
 
+@pytest.mark.parametrize("depth", [1, 2, 3])
+@pytest.mark.parametrize("block", ["act/conv3.act/", "act/conv3.norm/act", "norm/conv1.act/norm", "/conv3.act/"])
+def test_what_is_held_between_blocks_depends_on_both(block: str, depth: int) -> None:
+    """Without a shortcut in the first block, its output may be saved where the other blocks' sums are not."""
+    choices = f"block={block},shortcut=none,expansion=1,depths={depth}-2,widths=24-24,strides=1-2,input=3x9x9"
+    spec = otoyol.parse(f"custom@{choices}")
+    assert reduce(add, (row.cost for row in table(spec))) == count(spec)
+
+
 def row_of(counts: BatchCount, name: str, row: int) -> Any:
     value = getattr(counts, name)
     return tuple(int(part[row]) for part in value) if isinstance(value, tuple) else int(value[row])
@@ -117,6 +126,14 @@ def test_groups_and_group_widths() -> None:
             assert 0 < equal_a_loop(counts) < N
     basic = count_batch(otoyol.family("resnet18"), groups=choices, widths=widths)
     assert 0 < equal_a_loop(basic) < N
+
+
+def test_later_blocks_of_a_stage_may_be_impossible_where_there_are_none() -> None:
+    # Inside 64 channels in the first block, 12 in the others: groups of 8 fit the first alone.
+    spec = otoyol.parse("custom@block=inverted,expansion=1")
+    counts = count_batch(spec, depths=np.array([1, 2]), widths=np.array([12, 12]), group_widths=np.array([8, 8]))
+    assert counts.valid.tolist() == [True, False]
+    assert equal_a_loop(counts) == 1
 
 
 @pytest.mark.parametrize(

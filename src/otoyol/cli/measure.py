@@ -120,7 +120,7 @@ def _page(predictor: Predictor, path: Path, wanted: list[Spec], found: list[Late
     if wanted:
         head = tuple(word(f"head.{key}", lang) for key in ("design", "latency_ms", "low_ms", "high_ms"))
         rows = [
-            (label(spec), *(number(value, lang, ".3g" if value < 100 else ",.0f") for value in latency[:3]))
+            (label(spec), *(number(value, lang, ".3g" if value < 100 else ".0f") for value in latency[:3]))
             for spec, latency in zip(wanted, found, strict=True)
         ]
         items.append(Table("", head, rows))

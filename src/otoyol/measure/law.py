@@ -25,7 +25,7 @@ except ModuleNotFoundError as error:
     raise MissingExtraError("scikit-learn", "measure") from error
 
 ENOUGH = 40  # operators from which trees are worth fitting
-SHARE = 0.7  # of the linear law's logarithm that the trees leave alone
+SHARE = 0.85  # of the linear law's logarithm that the trees leave alone
 FLOOR = 1e-7  # seconds; a clock's resolution
 
 
@@ -45,6 +45,7 @@ class Law:
     def __init__(self, batch: Batch, seconds: Floats, weight: Floats | None = None, trees: int = 120) -> None:
         seconds = np.maximum(seconds, FLOOR)
         self.low, self.high = batch.x.min(axis=0), batch.x.max(axis=0)
+        self.most = batch.work.max(axis=0)
         self.scale = np.maximum(np.abs(batch.work).max(axis=0), 1e-300)
         line = LinearRegression(positive=True, fit_intercept=False)
         line.fit(batch.work / self.scale / seconds[:, None], np.ones(len(seconds)), sample_weight=weight)
@@ -71,7 +72,9 @@ class Law:
             return line
         with one_thread():
             rest = self.trees.predict(batch.x)
-        return np.exp(SHARE * np.log(line) + rest)
+        # Beyond what was seen trees stay as they are, so that there the linear law grows on in full.
+        seen = self._line(np.minimum(batch.work, self.most))
+        return np.exp(np.log(line) - (1 - SHARE) * np.log(seen) + rest)
 
     def outside(self, batch: Batch, slack: float = 0.1) -> NDArray[np.bool_]:
         """(n, COLUMNS): where a feature lies beyond what was seen, by more than ``slack`` of a factor of two."""

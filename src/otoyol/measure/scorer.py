@@ -71,9 +71,9 @@ class _Structure:
         if not len(rows):
             return result
         signs = self._signatures(plans, depths, len(depths))
-        for sign in np.unique(signs[rows]):
-            here = rows[signs[rows] == sign] if signs[rows].min() != signs[rows].max() else rows
-            result[here] = self._score(int(sign), depths[here], widths[here])
+        rows = rows[np.argsort(signs[rows], kind="stable")]
+        for here in np.split(rows, np.flatnonzero(np.diff(signs[rows])) + 1):
+            result[here] = self._score(int(signs[here[0]]), depths[here], widths[here])
         return result
 
     def _signatures(self, plans: Sequence[StagePlan], depths: Ints, size: int) -> Ints:
@@ -81,7 +81,8 @@ class _Structure:
         bits: list[Any] = []
         rules = self.predictor.rules
         for stage, plan in enumerate(plans):
-            bits.append(np.asarray(plan.c_in != plan.out))
+            if plan.stride == 1:  # otherwise the shape changes in any case
+                bits.append(np.asarray(plan.c_in != plan.out))
             if merges_across(rules):
                 bits.append(depths[:, stage] > 1)
             if not rules.blocked:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Sequence
+from types import FunctionType
 
 import torch
 from torch import Tensor
@@ -91,7 +92,9 @@ def _piece(steps: list[Step], ops: Sequence[Op], engine: TorchCompiled) -> tuple
     tensors = [torch.rand(engine.batch, *shape).to(DTYPES[engine.dtype]) for shape in shapes]
     if first.kind == "linear":  # behind the head's pool there are no positions
         tensors = [t.flatten(1) for t in tensors]
-    compiled = torch.compile(run, dynamic=False)
+    # torch keeps what it compiled by code object and gives up after eight variants of one: each piece gets its own.
+    own = FunctionType(run.__code__.replace(co_name="piece"), run.__globals__, "piece", None, run.__closure__)
+    compiled = torch.compile(own, dynamic=False)
     with torch.inference_mode():
         compiled(*tensors)
     return compiled, tensors

@@ -41,7 +41,7 @@ class Progress(NamedTuple):
 
 def build_table(
     engine: Engine, designs: Sequence[Spec], *, path: str | os.PathLike[str] | None = None, seconds: float = 600.0,
-    rounds: int = 5, goal: float = 0.005, seed: int = 0, progress: Callable[[Progress], None] | None = None,
+    rounds: int = 5, goal: float = 0.003, seed: int = 0, progress: Callable[[Progress], None] | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Table:  # fmt: skip
     """Measure networks out of ``designs`` (what a space can contain) for about ``seconds``, or until two halves of the

@@ -33,14 +33,17 @@ class Latency(NamedTuple):
 
 
 class Overhead(NamedTuple):
-    """Whole network = ``slope`` × sum over fused operators + ``per_op`` × their number + ``constant`` (seconds)."""
+    """Whole network = ``slope`` × sum over fused operators + ``per_op`` × their number + ``constant`` (seconds).
+
+    ``per_op`` may be negative: timing an operator takes time itself, which a whole run does not spend.
+    """
 
     slope: float
     per_op: float
     constant: float
 
     def __call__(self, total: Any, count: Any) -> Any:
-        return self.slope * total + self.per_op * count + self.constant
+        return np.maximum(self.slope * total + self.per_op * count + self.constant, total / 4)
 
 
 class OpModel:
@@ -188,7 +191,7 @@ def fit_overhead(sums: Floats, counts: Floats, measured: Floats) -> Overhead:
     scale = columns.max(axis=0)
     keep = np.ones(len(sums), dtype=bool)
     for _ in range(2):
-        line = LinearRegression(positive=True, fit_intercept=False).fit(columns[keep] / scale, np.ones(keep.sum()))
+        line = LinearRegression(fit_intercept=False).fit(columns[keep] / scale, np.ones(keep.sum()))
         error = np.abs(columns / scale @ line.coef_ - 1)
         keep = error <= np.quantile(error, 0.9)
     slope, per_op, constant = (line.coef_ / scale).tolist()

@@ -54,6 +54,7 @@ class Alive(TorchDispatchMode):
     def __init__(self, x: torch.Tensor, ignored: set[int]) -> None:
         super().__init__()
         self.ignored, self.bytes, self.now, self.peak = ignored, {}, 0, 0
+        self.products: list[int] = []  # bytes alive while each product runs
         self.note(x)
 
     def note(self, tensor: torch.Tensor) -> None:
@@ -73,13 +74,19 @@ class Alive(TorchDispatchMode):
         for tensor in tree_iter(out):
             if isinstance(tensor, torch.Tensor):
                 self.note(tensor)
+        if function is torch.ops.aten.mul.Tensor:
+            self.products.append(self.now)
         return out
 
 
-def peak_bytes(model: nn.Module, x: torch.Tensor) -> int:
+def followed(model: nn.Module, x: torch.Tensor) -> Alive:
     with torch.no_grad(), Alive(x, owned(model)) as alive:
         model.eval()(x)
-    return alive.peak
+    return alive
+
+
+def peak_bytes(model: nn.Module, x: torch.Tensor) -> int:
+    return followed(model, x).peak
 
 
 def agree_with_torch(spec: Spec) -> None:
@@ -115,14 +122,14 @@ def test_whole_families_hold_torchs_bytes(name: str) -> None:
 @pytest.mark.parametrize(
     "choices",
     [
-        "block=/conv1/norm.act",  # the peak stands behind the addition: x, the projected shortcut, the sum, its norm
-        "block=/conv1/norm.act,act=silu",
+        "block=/conv1/norm.act,depths=1",  # the peak stands behind the addition: x, shortcut, sum and its norm
+        "block=/conv1/norm.act,depths=1,act=silu",
         "block=/conv1/,shortcut=C,shortcut.gate=exclusive",  # both products, both gates, both paths
         "block=/conv1/,shortcut=C,shortcut.gate=shortcut-only",
         "block=norm.act/conv1/,shortcut.reads=preact",
         "block=/conv1/,attention=se,attention.reduction=1,input=3x1x1",  # vectors as large as maps
         "block=/conv1/,attention=cbam",
-        "block=/conv3/,shortcut=D,dilations=2,dilation_first=same",  # the pool reads a padded copy
+        "block=/conv3/,shortcut=D,dilations=2,dilation_first=same,widths=8,stem.widths=64",  # a padded copy
         "head=1000,input=3x1x1",  # the logits are the largest tensor
         "block=norm.act/conv1/,head=1000,input=3x1x1",
     ],
@@ -132,6 +139,13 @@ def test_blocks_whose_peak_stands_elsewhere(choices: str) -> None:
     fields = dict(pair.split("=", 1) for pair in choices.split(","))
     spec = otoyol.edit(otoyol.parse(base), {"input": "3x9x7", "head": "5", **fields})
     agree_with_torch(spec)
+
+
+@pytest.mark.parametrize("choices", ["shortcut.gate=exclusive", "shortcut.gate=shortcut-only", "attention=se"])
+def test_what_is_alive_at_every_product(choices: str) -> None:
+    spec = otoyol.parse(f"cifar_resnet110b@depths=2-1-1,input=3x9x12,{choices}")
+    products = [row.cost.peak_inference_bytes for row in table(spec, batch=BATCH) if row.op.kind == "mul"]
+    assert followed(build(spec), image(spec)).products == products
 
 
 @pytest.mark.parametrize("dtype", ["float64", "bfloat16", "float16"])

@@ -80,6 +80,20 @@ def test_time_is_kept_and_progress_told():
     assert said[-1].seconds_left == 0 and said[-1].operators == len(table.operators)
 
 
+def test_disturbed_networks_are_flagged_and_left_aside():
+    """For the middle third of the time everything takes 1.6 times as long, as beside a busy thread of the same core."""
+    engine = Fake()
+    designs = random_designs(90, **SMALL)
+    engine.shaken = lambda seconds: seconds * (1.6 if 0.5 < engine.now < 1.0 else 1.0)
+    table = build_table(engine, designs, clock=engine.clock, seconds=1e9, goal=0.0)
+    assert engine.now > 1.2
+    disturbed = [not network.calm for network in table.networks]
+    assert 4 < sum(disturbed) < 80
+    assert table.noisy >= sum(disturbed) / 90
+    for row in table.rows():
+        assert row.seconds == pytest.approx(law(row.op), rel=0.01)
+
+
 def test_what_is_refused():
     with pytest.raises(SpecError, match="designs"):
         build_table(Fake(), [])

@@ -15,7 +15,7 @@ from otoyol.measure.engine import Engine
 from otoyol.measure.fingerprint import fingerprint
 from otoyol.measure.fused import FusedOp, fuse
 from otoyol.measure.table import Network, Table, load_table, timing
-from otoyol.measure.turns import Turns, counted, summary
+from otoyol.measure.turns import Turns, counted, is_calm, summary
 from otoyol.ops import lower
 from otoyol.spec import Spec, to_text
 
@@ -98,7 +98,9 @@ class _Builder:
         self.began, self.choosing, self.known = clock(), 0.0, 0
         self.queue: list[Spec] = []
         self.disagreement: float | None = None
-        self.turns = Turns(engine.load(min(designs[:64], key=macs_of)), rounds, self.random)
+        self.turns = Turns(
+            engine.load(min(designs[:64], key=macs_of)), rounds, self.random, [s for _, s in table.anchor]
+        )
         self.fused: dict[Spec, list[FusedOp]] = {}
 
     def round(self) -> None:
@@ -113,7 +115,8 @@ class _Builder:
             steps = tuple(self.table.index(op) for op in self._fused(spec))
             summaries = [timing(column) for column in zip(*(trace[i] for i in counted(samples)), strict=True)]
             seconds, spreads = tuple(t.seconds for t in summaries), tuple(t.spread for t in summaries)
-            self.table.networks.append(Network(text_of(spec), steps, seconds, spreads, summary(whole)))
+            calm = is_calm(samples) and is_calm(whole)
+            self.table.networks.append(Network(text_of(spec), steps, seconds, spreads, summary(whole), calm))
 
     def _fused(self, spec: Spec) -> list[FusedOp]:
         if spec not in self.fused:
@@ -145,7 +148,7 @@ class _Builder:
 
         from otoyol.measure.predict import OpModel
 
-        numbers = list(range(len(self.table.networks)))
+        numbers = self.table.trusted
         halves = [OpModel(self.table.rows(numbers[k::2]), trees=40) for k in (0, 1)]
         ops = [self._fused(spec) for spec in candidates]
         distinct = list(dict.fromkeys(op for fused in ops for op in fused))

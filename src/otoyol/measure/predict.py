@@ -142,9 +142,10 @@ class Predictor:
             raise SpecError("table", f"{len(table.networks)} networks", f"at least {FEWEST}: measure longer")
         self.table, self.rules = table, rules
         self.model = OpModel(table.rows())
+        networks = [table.networks[i] for i in table.trusted]
         self.predicted = out_of_fold(table, folds)
-        counts = np.array([len(n.steps) for n in table.networks], dtype=float)
-        measured = np.array([n.whole.seconds for n in table.networks])
+        counts = np.array([len(n.steps) for n in networks], dtype=float)
+        measured = np.array([n.whole.seconds for n in networks])
         self.overhead = fit_overhead(self.predicted, counts, measured)
         self.errors = measured / self.overhead(self.predicted, counts) - 1
         self.low, self.high = interval(self.errors)
@@ -171,14 +172,14 @@ class Predictor:
 
 
 def out_of_fold(table: Table, folds: int) -> Floats:
-    """Sum over every network's operators (seconds), by laws fitted without the network."""
-    count = len(table.networks)
-    fold = np.random.default_rng(0).permutation(count) % folds
-    sums = np.empty(count)
+    """Sum over every trusted network's operators (seconds), by laws fitted without the network."""
+    numbers = np.array(table.trusted)
+    fold = np.random.default_rng(0).permutation(len(numbers)) % folds
+    sums = np.empty(len(numbers))
     for k in range(folds):
-        model = OpModel(table.rows([int(i) for i in np.flatnonzero(fold != k)]))
+        model = OpModel(table.rows(numbers[fold != k].tolist()))
         for i in np.flatnonzero(fold == k):
-            sums[i] = model([table.operators[s] for s in table.networks[i].steps]).sum()
+            sums[i] = model([table.operators[s] for s in table.networks[numbers[i]].steps]).sum()
     return sums
 
 

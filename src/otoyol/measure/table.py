@@ -18,6 +18,7 @@ from otoyol.spec.files import write_text
 
 FORMAT = 1
 NOISY = 0.10  # interquartile range over median beyond which a timing is called noisy
+ENOUGH_CALM = 24  # networks from which the disturbed ones are left aside
 MAX_BYTES = 1 << 28
 
 
@@ -46,13 +47,14 @@ def timing(samples: Sequence[float]) -> Timing:
 
 class Network(NamedTuple):
     """One measured network. ``steps`` index the table's operators in the order they ran, ``seconds`` and ``spreads``
-    belong to them; ``whole`` is the network end to end."""
+    belong to them; ``whole`` is the network end to end. ``calm``: enough of its runs were undisturbed."""
 
     spec: str
     steps: tuple[int, ...]
     seconds: tuple[float, ...]
     spreads: tuple[float, ...]
     whole: Timing
+    calm: bool = True
 
 
 class Row(NamedTuple):
@@ -91,11 +93,17 @@ class Table:
             self.operators.append(op)
         return self.position[op]
 
+    @property
+    def trusted(self) -> list[int]:
+        """Numbers of the networks to go by: the calm ones where there are enough, otherwise all."""
+        calm = [i for i, network in enumerate(self.networks) if network.calm]
+        return calm if len(calm) >= ENOUGH_CALM else list(range(len(self.networks)))
+
     def rows(self, networks: Sequence[int] | None = None) -> list[Row]:
-        """The table proper: every operator that occurs in the networks (all, or those of these numbers)."""
+        """The table proper: every operator that occurs in the networks (the trusted, or those of these numbers)."""
         found: dict[int, list[float]] = {}
         spreads: dict[int, list[float]] = {}
-        for number in range(len(self.networks)) if networks is None else networks:
+        for number in self.trusted if networks is None else networks:
             network = self.networks[number]
             here: dict[int, list[float]] = {}
             for step, seconds, spread in zip(network.steps, network.seconds, network.spreads, strict=True):
@@ -121,8 +129,8 @@ class Table:
 
     @property
     def noisy(self) -> float:
-        """Share of networks whose end-to-end timing is noisy after all repetitions."""
-        return sum(n.whole.noisy for n in self.networks) / len(self.networks) if self.networks else 0.0
+        """Share of networks that were disturbed, or disagreed with themselves, after all repetitions."""
+        return sum(n.whole.noisy or not n.calm for n in self.networks) / len(self.networks) if self.networks else 0.0
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the table; it appears whole or not at all. Raises OtoyolError."""
@@ -157,6 +165,7 @@ def _network_fields(network: Network) -> dict[str, Any]:
         "whole_spread": round(network.whole.spread, 4),
         "rounds": network.whole.rounds,
         "noisy": network.whole.noisy,
+        "calm": network.calm,
         "steps": list(network.steps),
         "us": [_micro(s) for s in network.seconds],
         "spread": [round(s, 3) for s in network.spreads],
@@ -201,7 +210,9 @@ def _table(fields: Any) -> Table:
         if not len(steps) == len(seconds) == len(spreads) or not all(0 <= s < len(operators) for s in steps):
             raise ValueError("steps and timings of different lengths")
         whole = Timing(row["whole_us"] * 1e-6, float(row["whole_spread"]), int(row["rounds"]))
-        networks.append(Network(str(row["spec"]), steps, tuple(s * 1e-6 for s in seconds), spreads, whole))
+        networks.append(
+            Network(str(row["spec"]), steps, tuple(s * 1e-6 for s in seconds), spreads, whole, bool(row["calm"]))
+        )
     anchor = [(float(at), s * 1e-6) for at, s in fields["anchor"]]
     fingerprint = dict(fields["fingerprint"])
     return Table(fingerprint, operators, networks, anchor, float(fields["elapsed_seconds"]), bool(fields["finished"]))

@@ -16,6 +16,7 @@ from otoyol.measure.table import NOISY, Timing, timing
 DISTURBED = 1.12  # times the anchor's own pace beyond which a neighbouring run is not calm
 PATIENCE = 3  # times the wanted rounds after which a network is left as it is
 WARM_UP = 12
+FEWEST_CALM = 3
 
 
 class Sample(NamedTuple):
@@ -28,15 +29,15 @@ class Sample(NamedTuple):
 class Turns:
     """``readings`` are the anchor's seconds so far."""
 
-    def __init__(self, anchor: Running, rounds: int, shuffle: random.Random) -> None:
+    def __init__(self, anchor: Running, rounds: int, shuffle: random.Random, earlier: Sequence[float] = ()) -> None:
+        """``earlier`` readings of the same anchor, where there are some."""
         self.anchor, self.rounds, self.shuffle = anchor, rounds, shuffle
-        self.readings = [anchor.whole() for _ in range(WARM_UP)]
+        self.readings = [*earlier, *(anchor.whole() for _ in range(WARM_UP))]
 
     @property
     def pace(self) -> float:
-        """What the anchor takes when nothing disturbs it: the first tenth of its recent readings."""
-        recent = sorted(self.readings[-400:])
-        return recent[len(recent) // 10]
+        """What the anchor takes when nothing disturbs it: the fastest twentieth of all its readings."""
+        return sorted(self.readings)[len(self.readings) // 20]
 
     def run(self, loaded: Sequence[Running], call: Callable[[Running], float]) -> list[list[Sample]]:
         """Everybody once a round, in a new order each time, until each has enough calm samples that agree, or
@@ -65,10 +66,15 @@ class Turns:
         return len(calm) >= self.rounds and timing(calm).spread <= NOISY
 
 
+def is_calm(samples: Sequence[Sample]) -> bool:
+    """Whether enough samples are calm to go by them alone."""
+    return sum(sample.calm for sample in samples) >= FEWEST_CALM
+
+
 def counted(samples: Sequence[Sample]) -> list[int]:
-    """Which samples count: the calm ones where there are at least three, otherwise all."""
-    calm = [i for i, sample in enumerate(samples) if sample.calm]
-    return calm if len(calm) >= 3 else list(range(len(samples)))
+    """Which samples count: the calm ones where there are enough, otherwise all."""
+    everything = range(len(samples))
+    return [i for i in everything if samples[i].calm] if is_calm(samples) else list(everything)
 
 
 def summary(samples: Sequence[Sample]) -> Timing:

@@ -36,9 +36,14 @@ _FIGURE = re.compile(r"[-+−±≈]?%?\d[\d.,]*( ?[A-Za-z%×]{1,4})?\Z|\d+([x×]
 
 def write_json(value: Any) -> None:
     """One JSON value on standard output."""
+    sys.stdout.write(dumps(value))
+
+
+def dumps(value: Any) -> str:
+    """One JSON value as people and programs read it."""
     import json
 
-    sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False) + "\n")
+    return json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False) + "\n"
 
 
 def write(items: Sequence[Item]) -> None:

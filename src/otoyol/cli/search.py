@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 from otoyol.cli.options import Json, Lang, option
-from otoyol.cli.output import Table, write, write_json
+from otoyol.cli.output import Table, dumps, write, write_json
 from otoyol.cli.words import language, number, word
 
 if TYPE_CHECKING:
@@ -27,12 +28,16 @@ def search(
     every: Annotated[bool, option("every", "--every")] = False,
     seed: Annotated[int, option("seed", "--seed")] = 0,
     state: Annotated[str | None, option("state", "--state")] = None,
+    out: Annotated[Path | None, option("search_out", "--out")] = None,
     json: Json = False,
     lang: Lang = None,
 ) -> int:
     from otoyol.search import load_space, parse_budget, parse_objective
     from otoyol.search import search as run
+    from otoyol.spec.files import check_place, write_text
 
+    if out:
+        check_place(out)
     objectives = [parse_objective(name, maximize=True) for name in maximize]
     objectives += [parse_objective(name, maximize=False) for name in minimize]
     speak = language(lang)
@@ -40,17 +45,23 @@ def search(
         load_space(space), [parse_budget(words) for words in budget], objectives, count=None if every else count,
         seed=seed, state=state, progress=_teller(speak) if sys.stderr.isatty() else None,
     )  # fmt: skip
+    facts = facts_of(found)
+    if out:
+        write_text(out, dumps(facts))
     if json:
-        write_json(
-            {
-                "seen": found.seen, "valid": found.valid, "met": found.met, "finished": found.finished,
-                "thinned": found.thinned, "refused": [refused._asdict() for refused in found.refused],
-                "designs": [{"spec": design.spec, **design.values} for design in found.designs],
-            }
-        )  # fmt: skip
+        write_json(facts)
     else:
         write(page(found, speak))
     return (0 if found.designs else 1) if found.finished else 130
+
+
+def facts_of(found: Found) -> dict[str, Any]:
+    """What ``--json`` prints and ``--out`` keeps."""
+    return {
+        "seen": found.seen, "valid": found.valid, "met": found.met, "finished": found.finished,
+        "thinned": found.thinned, "refused": [refused._asdict() for refused in found.refused],
+        "designs": [{"spec": design.spec, **design.values} for design in found.designs],
+    }  # fmt: skip
 
 
 def _teller(lang: str) -> Callable[[Progress], None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -24,6 +25,13 @@ QUANTITIES = (
 _SUFFIX = {"k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "ki": 2**10, "mi": 2**20, "gi": 2**30}
 _NUMBER = re.compile(r"(\d{1,18}(?:\.\d{1,18})?(?:e\d{1,2})?)(ki|mi|gi|k|m|g|t)?\Z", re.IGNORECASE)
 _BUDGET = re.compile(r"([a-z_]{1,32})(<=|>=)([^@<>=\s]{1,32})(?:@(\S{1,64}))?\Z")
+_OBJECTIVE = re.compile(r"([a-z_]{1,32})(?:@(\S{1,64}))?\Z")
+LATENCY = "latency_ms"
+
+
+def key(quantity: str, where: str) -> str:
+    """What a quantity is called among others: ``macs``, ``latency_ms@ort,b1,t2``."""
+    return f"{quantity}@{where}" if where else quantity
 
 
 class Budget(NamedTuple):
@@ -35,6 +43,22 @@ class Budget(NamedTuple):
     where: str
     text: str
 
+    @property
+    def key(self) -> str:
+        return key(self.quantity, self.where)
+
+
+class Objective(NamedTuple):
+    """``where`` as in :class:`Budget`."""
+
+    quantity: str
+    maximize: bool
+    where: str = ""
+
+    @property
+    def key(self) -> str:
+        return key(self.quantity, self.where)
+
 
 def parse_budget(text: str) -> Budget:
     """A budget from its words. Raises SpecError."""
@@ -44,14 +68,31 @@ def parse_budget(text: str) -> Budget:
         raise SpecError("budget", text, "quantity<=number such as macs<=4.1e9, params<=25M, latency_ms<=60@ort,b1,t2")
     if found[1] not in QUANTITIES:
         raise SpecError("budget", found[1], f"one of {', '.join(QUANTITIES)}")
+    _check_where("budget", found[1], found[4])
     limit = Fraction(number[1]) * _SUFFIX.get((number[2] or "").lower(), 1)
     return Budget(found[1], found[2] == ">=", limit, found[4] or "", text)
+
+
+def parse_objective(text: str, *, maximize: bool, extra: Collection[str] = ()) -> Objective:
+    """An objective from its words: ``macs``, ``latency_ms@ort,b1``. ``extra`` names what scorers supply beside
+    :data:`QUANTITIES`. Raises SpecError."""
+    known = (*QUANTITIES, *extra)
+    found = _OBJECTIVE.match(text.replace(" ", "")[:200])
+    if not found or found[1] not in known:
+        raise SpecError("objective", text, f"one of {', '.join(known)}")
+    _check_where("objective", found[1], found[2])
+    return Objective(found[1], maximize, found[2] or "")
+
+
+def _check_where(field: str, quantity: str, where: str | None) -> None:
+    if where and quantity in QUANTITIES and quantity != LATENCY:
+        raise SpecError(field, f"{quantity}@{where}", f"@ with {LATENCY} alone: exact cost is the same everywhere")
 
 
 def check_budgets(budgets: list[Budget]) -> None:
     """Raises SpecError where two budgets of one quantity leave nothing between them."""
     for low in budgets:
         for high in budgets:
-            same = low.quantity == high.quantity and low.where == high.where
+            same = low.key == high.key
             if same and low.at_least and not high.at_least and low.limit > high.limit:
                 raise SpecError("budget", f"{low.text} and {high.text}", "budgets that some design can meet")

@@ -79,7 +79,8 @@ class Refused(NamedTuple):
 
 
 class Space(BaseModel):
-    """``choices`` maps fields of the text form to the values they may take; every combination is a structure.
+    """``choices`` maps fields of the text form to the values they may take; every combination is a structure, but for
+    those that agree with a row of ``without``, which maps some of the fields to one value or several.
     ``depths`` and ``widths`` are one range for all stages or one a stage; left out, they are the base's.
     ``tie``: ``increasing`` widths never shrink from stage to stage, ``doubling`` draws the first and doubles it.
     ``regnet`` takes the place of both. Raises SpecError naming the field, what was given and what is allowed.
@@ -89,6 +90,7 @@ class Space(BaseModel):
 
     base: str
     choices: dict[str, tuple[str, ...]] = {}
+    without: tuple[dict[str, tuple[str, ...]], ...] = ()
     depths: Range | tuple[Range, ...] | None = None
     widths: Range | tuple[Range, ...] | None = None
     tie: Literal["none", "increasing", "doubling"] = "none"
@@ -98,13 +100,21 @@ class Space(BaseModel):
     @classmethod
     def _words(cls, value: Any) -> Any:
         """Choices may be written as numbers and booleans; the text form's words are meant."""
-        if isinstance(value, dict) and isinstance(value.get("choices"), dict):
-            words = {
-                key: tuple(str(v).lower() if isinstance(v, bool) else str(v) for v in values)
+        if not isinstance(value, dict):
+            return value
+        value = dict(value)
+        if isinstance(value.get("choices"), dict):
+            value["choices"] = {
+                key: tuple(map(_word, values)) if isinstance(values, list | tuple) else values
                 for key, values in value["choices"].items()
-                if isinstance(values, list | tuple)
             }
-            return {**value, "choices": {**value["choices"], **words}}
+        if isinstance(value.get("without"), list | tuple):
+            value["without"] = [
+                {key: tuple(map(_word, v)) if isinstance(v, list | tuple) else (_word(v),) for key, v in row.items()}
+                if isinstance(row, dict)
+                else row
+                for row in value["without"]
+            ]
         return value
 
     @model_validator(mode="after")
@@ -121,6 +131,12 @@ class Space(BaseModel):
         for key, values in self.choices.items():
             if not values or len(set(values)) != len(values):
                 raise SpecError(f"space.choices.{key}", list(values), "at least one value, each once")
+        for row in self.without:
+            for key, values in row.items():
+                if lacking := [v for v in values if v not in self.choices.get(key, ())]:
+                    raise SpecError(
+                        f"space.without.{key}", lacking[0], f"one of {', '.join(self.choices.get(key, ()))}"
+                    )
         count = 1
         for values in self.choices.values():
             count *= len(values)
@@ -132,6 +148,10 @@ class Space(BaseModel):
         """One range a stage, None where the base's numbers stay."""
         ranges = getattr(self, name)
         return (ranges,) * len(parse(self.base).stages) if isinstance(ranges, Range) else ranges
+
+
+def _word(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def load_space(path: str | os.PathLike[str]) -> Space:
@@ -155,6 +175,8 @@ def structures(space: Space) -> tuple[list[Structure], list[Refused]]:
     built, refused = [], []
     for values in itertools.product(*space.choices.values()):
         picked = dict(zip(space.choices, values, strict=True))
+        if any(all(picked[key] in left_out for key, left_out in row.items()) for row in space.without):
+            continue
         try:
             spec = edit(base, picked)
             built.append(Structure(spec, to_text(spec)))

@@ -75,6 +75,15 @@ def save(spec: Spec, path: str | os.PathLike[str]) -> None:
     write_text(path, dumps(spec, Path(path).suffix))
 
 
+def check_place(path: str | os.PathLike[str]) -> None:
+    """Raises OtoyolError where no file can be written, so that it is told before work is done and not after."""
+    folder = Path(path).parent
+    if not folder.is_dir():
+        raise OtoyolError(f"cannot write {path}: {folder} is no folder")
+    if Path(path).is_dir() or not os.access(folder, os.W_OK):
+        raise OtoyolError(f"cannot write {path}: {'it is a folder' if Path(path).is_dir() else 'permission denied'}")
+
+
 def write_text(path: str | os.PathLike[str], text: str) -> None:
     """Write a text file by way of a temporary name beside it."""
     write_bytes(path, text.encode())

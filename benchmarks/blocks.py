@@ -1,9 +1,11 @@
 """Our ResNet-50 and ResNetV2-50 against torchvision's and timm's: forward, and forward with backward.
 
-Eager mode, contiguous and channels-last, batch 1 and 8, all models in one process and in turn (the order rotates),
-from the same kind of random weights. A ratio is the median of our times over the median of the peer's; below 1 ours is
-faster. ``rounds_q1_q3`` are the quartiles of the ratios round by round, and ``control`` is timm's ResNet-50 over
-torchvision's, the same network twice: what differs there is noise. The bar is 1.02.
+Eager mode, contiguous and channels-last, batch 1 and 8, models in turn in one process (the order rotates), from the
+same kind of random weights. Where a model's weights lie in memory moves its times by some percent, the same network or
+not: so a process holds one network in one layout, and each case runs in two, the models made in either order. A ratio
+is the median of our times over the median of the peer's, and its geometric mean over the two; below 1 ours is faster.
+``rounds_q1_q3`` are the quartiles of the ratios round by round, and ``control`` is timm's ResNet-50 over torchvision's,
+the same network twice: what differs there is noise. The bar is 1.02.
 
     python benchmarks/blocks.py                    # about 8 minutes
     python benchmarks/blocks.py --seconds 120      # a quick look
@@ -13,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import statistics
 import time
 from collections.abc import Callable
@@ -27,6 +30,7 @@ from torch import nn
 import otoyol
 
 BAR = 1.02
+Times = dict[str, list[float]]
 NETWORKS: dict[str, dict[str, Callable[[], nn.Module]]] = {
     "resnet50": {
         "otoyol": lambda: otoyol.nn.build("resnet50"),
@@ -68,9 +72,12 @@ def training(model: nn.Module, x: torch.Tensor) -> float:
     return time.perf_counter() - start
 
 
-def run_case(models: dict[str, nn.Module], step: Callable[..., float], x: torch.Tensor, seconds: float) -> Any:
+PASSES: dict[str, Callable[[nn.Module, torch.Tensor], float]] = {"forward": forward, "forward_backward": training}
+
+
+def run_case(models: dict[str, nn.Module], step: Callable[..., float], x: torch.Tensor, seconds: float) -> Times:
     """Times by model, one a round, for ``seconds`` but at least three rounds after one to warm up."""
-    times: dict[str, list[float]] = {name: [] for name in models}
+    times: Times = {name: [] for name in models}
     for name in models:
         step(models[name], x)
     end, order = time.perf_counter() + seconds, list(models)
@@ -81,11 +88,31 @@ def run_case(models: dict[str, nn.Module], step: Callable[..., float], x: torch.
     return times
 
 
-def compare(times: dict[str, list[float]], mine: str, peer: str) -> dict[str, Any]:
-    rounds = [a / b for a, b in zip(times[mine], times[peer], strict=True)]
+def compare(runs: list[Times], mine: str, peer: str) -> dict[str, Any]:
+    rounds = [a / b for times in runs for a, b in zip(times[mine], times[peer], strict=True)]
     q1, _, q3 = statistics.quantiles(rounds, n=4)
-    ratio = statistics.median(times[mine]) / statistics.median(times[peer])
+    ratio = statistics.geometric_mean(statistics.median(t[mine]) / statistics.median(t[peer]) for t in runs)
     return {"ratio": round(ratio, 4), "rounds_q1_q3": [round(q1, 4), round(q3, 4)], "rounds": len(rounds)}
+
+
+def measure(network: str, layout: str, backwards: bool, given: argparse.Namespace) -> list[Times]:
+    """Times by model for both passes and every batch, in a process of its own."""
+    torch.set_num_threads(given.threads)
+    makers = NETWORKS[network].items()
+    models = {
+        name: same_start(make()).to(memory_format=FORMATS[layout])
+        for name, make in (reversed(makers) if backwards else makers)
+    }
+    found = []
+    for what, batch in product(PASSES, given.batches):
+        size = given.size if what == "forward" else given.train_size
+        for model in models.values():
+            model.train(what != "forward")
+        x = torch.randn(batch, 3, size, size).contiguous(memory_format=FORMATS[layout])
+        # Cases with backward and larger batches take longer: they get their share of the time.
+        share = given.seconds / (8 * len(PASSES) * len(given.batches)) * (1.5 if what != "forward" else 0.5)
+        found.append(run_case(models, PASSES[what], x, share))
+    return found
 
 
 def main() -> None:
@@ -96,26 +123,20 @@ def main() -> None:
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 8])
     parser.add_argument("--threads", type=int, default=1)
     given = parser.parse_args()
-    torch.set_num_threads(given.threads)
-    cases = list(product(NETWORKS, FORMATS, ("forward", "forward_backward"), given.batches))
     results, worst = [], 0.0
+    fresh = multiprocessing.get_context("spawn")
     for network, layout in product(NETWORKS, FORMATS):
-        models = {
-            name: same_start(make()).to(memory_format=FORMATS[layout]) for name, make in NETWORKS[network].items()
-        }
-        for what, batch in product(("forward", "forward_backward"), given.batches):
+        with fresh.Pool(1, maxtasksperchild=1) as pool:
+            runs = [pool.apply(measure, (network, layout, backwards, given)) for backwards in (False, True)]
+        for (what, batch), *pair in zip(product(PASSES, given.batches), *runs, strict=True):
             size = given.size if what == "forward" else given.train_size
-            for model in models.values():
-                model.train(what != "forward")
-            x = torch.randn(batch, 3, size, size).contiguous(memory_format=FORMATS[layout])
-            # Cases with backward and larger batches take longer: they get their share of the time.
-            share = given.seconds / len(cases) * (1.5 if what != "forward" else 0.5)
-            times = run_case(models, forward if what == "forward" else training, x, share)
             row: dict[str, Any] = {"network": network, "layout": layout, "pass": what, "batch": batch, "size": size}
-            row["median_ms"] = {name: round(1000 * statistics.median(values), 2) for name, values in times.items()}
-            row["against"] = {peer: compare(times, "otoyol", peer) for peer in models if peer != "otoyol"}
-            if "torchvision" in models:
-                row["control"] = compare(times, "timm", "torchvision")
+            row["median_ms"] = {
+                name: round(1000 * statistics.median(pair[0][name] + pair[1][name]), 2) for name in NETWORKS[network]
+            }
+            row["against"] = {peer: compare(pair, "otoyol", peer) for peer in NETWORKS[network] if peer != "otoyol"}
+            if "torchvision" in NETWORKS[network]:
+                row["control"] = compare(pair, "timm", "torchvision")
             worst = max(worst, *(found["ratio"] for found in row["against"].values()))
             ratios = ", ".join(f"{peer} {found['ratio']:.3f}" for peer, found in row["against"].items())
             print(f"{network:12} {layout:14} {what:17} batch {batch}: ours / {ratios}", flush=True)

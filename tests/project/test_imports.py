@@ -38,6 +38,9 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
         {"errors", "spec", "ops", "cost", "nn", "weights"},
         {"torch", "torchvision", "timm", "sklearn", "PIL", "numpy"},
     ),
+    "data": ({"errors", "spec"}, {"torch", "torchvision", "numpy", "sklearn", "PIL"}),
+    "train": ({"errors", "spec", "nn", "data"}, {"torch"}),
+    "trials": ({"errors", "spec"}, {"optuna", "sqlalchemy"}),
     "cli": (
         {
             "errors",
@@ -51,6 +54,8 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
             "check",
             "search",
             "measure",
+            "train",
+            "trials",
             "__version__",
         },
         {"cyclopts", "rich"},

@@ -40,6 +40,7 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
     ),
     "data": ({"errors", "spec"}, {"torch", "torchvision", "numpy", "sklearn", "PIL"}),
     "train": ({"errors", "spec", "nn", "data"}, {"torch"}),
+    "probe": ({"errors", "spec", "ops", "audit", "explain", "draw", "nn", "data", "train"}, {"torch"}),
     "trials": ({"errors", "spec"}, {"optuna", "sqlalchemy"}),
     "cli": (
         {
@@ -56,6 +57,7 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
             "measure",
             "train",
             "trials",
+            "probe",
             "__version__",
         },
         {"cyclopts", "rich"},

@@ -10,6 +10,7 @@ import pytest
 from otoyol.errors import SpecError
 from otoyol.search import draw, enumerate_all, load_space, size, space_from, structures
 from otoyol.spec import Spec
+from otoyol.spec.blocks import BLOCKS
 
 SMALL = {
     "base": "cifar_resnet20",
@@ -139,3 +140,11 @@ def test_files(tmp_path, suffix):
     space = load_space(tmp_path / f"space{suffix}")
     assert space.choices == {"expansion": ("2", "4"), "zero_init": ("true",)}
     assert size(space) == 2 * 4**4
+
+
+def test_combinations_are_left_out():
+    space = space_from({**SMALL, "without": [{"block": "bottleneck", "attention": ["se"]}]})
+    texts = {(s.spec.block == BLOCKS["bottleneck"], s.spec.attention.kind) for s in structures(space)[0]}
+    assert texts == {(False, "none"), (False, "se"), (True, "none")}
+    with pytest.raises(SpecError, match=r"space.without.block.*inverted"):
+        space_from({**SMALL, "without": [{"block": "inverted"}]})

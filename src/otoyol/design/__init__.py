@@ -1,0 +1,1 @@
+"""The main job: from a task, an image size and budgets to a design that is verified and explained."""

@@ -13,6 +13,7 @@ from otoyol.nn.backbone import Backbone
 from otoyol.nn.block import ResidualBlock
 from otoyol.nn.build import block, build
 from otoyol.nn.features import FeatureBackbone
+from otoyol.nn.memory import memory_mode
 from otoyol.nn.norms import FrozenBatchNorm2d
 
 
@@ -23,4 +24,7 @@ def register_timm() -> list[str]:
     return register()
 
 
-__all__ = ["Backbone", "FeatureBackbone", "FrozenBatchNorm2d", "ResidualBlock", "block", "build", "register_timm"]
+__all__ = [
+    "Backbone", "FeatureBackbone", "FrozenBatchNorm2d", "ResidualBlock", "block", "build", "memory_mode",
+    "register_timm",
+]  # fmt: skip

@@ -11,6 +11,7 @@ from otoyol.nn.layers import DropPath, Scale, has_layer, layer
 from otoyol.nn.norms import NORMS
 from otoyol.ops import Op
 from otoyol.ops.inplace import in_place
+from otoyol.ops.recompute import recomputed
 from otoyol.spec import Norm
 from otoyol.spec import Shortcut as ShortcutSpec
 from otoyol.spec.plan import Form
@@ -70,6 +71,8 @@ class ResidualBlock(nn.Module):
         self.joined = ("join", "add") in kinds
         self.add_in_place = any(inplace for op, inplace in marked if op.slot == "join")
         self.post = sequence("post", layers)
+        # Names of the layers whose outputs lean training computes again.
+        self.again = tuple(op.name for op, again in zip(ops, recomputed(ops), strict=True) if again)
 
     def forward(self, x: Tensor, preacted: Tensor | None = None) -> Tensor:
         """(N, C, H, W) to (N, C', H', W'). ``preacted`` is what the preact slot put out, where that is known."""

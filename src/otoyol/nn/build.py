@@ -14,6 +14,7 @@ from otoyol.nn.backbone import Backbone
 from otoyol.nn.block import ResidualBlock
 from otoyol.nn.features import FeatureBackbone
 from otoyol.nn.init import init_weights
+from otoyol.nn.memory import memory_mode
 from otoyol.nn.options import with_options
 from otoyol.ops.block import lower_block
 from otoyol.ops.network import block_groups
@@ -27,14 +28,14 @@ def build(
     spec: Spec | str, *, features_only: Literal[True], num_classes: int | None = ..., in_chans: int | None = ...,
     out_indices: int | Sequence[int] | None = ..., output_stride: int | None = ...,
     drop_path_rate: float | None = ..., drop_rate: float | None = ..., global_pool: str | None = ...,
-    attention: Factory | None = ..., device: Device = ..., dtype: torch.dtype | None = ...,
+    attention: Factory | None = ..., lean: bool = ..., device: Device = ..., dtype: torch.dtype | None = ...,
 ) -> FeatureBackbone: ...  # fmt: skip
 @overload
 def build(
     spec: Spec | str, *, features_only: Literal[False] = ..., num_classes: int | None = ..., in_chans: int | None = ...,
     out_indices: int | Sequence[int] | None = ..., output_stride: int | None = ...,
     drop_path_rate: float | None = ..., drop_rate: float | None = ..., global_pool: str | None = ...,
-    attention: Factory | None = ..., device: Device = ..., dtype: torch.dtype | None = ...,
+    attention: Factory | None = ..., lean: bool = ..., device: Device = ..., dtype: torch.dtype | None = ...,
 ) -> Backbone: ...  # fmt: skip
 def build(
     spec: Spec | str,
@@ -48,6 +49,7 @@ def build(
     drop_rate: float | None = None,
     global_pool: str | None = None,
     attention: Factory | None = None,
+    lean: bool = False,
     device: Device = None,
     dtype: torch.dtype | None = None,
 ) -> Backbone | FeatureBackbone:
@@ -57,7 +59,8 @@ def build(
     those of ``otoyol.lower(module.spec)``. ``features_only`` gives a :class:`FeatureBackbone`, whose ``forward``
     returns the taps ``out_indices`` (0 is C1, the stem; default all) as a list. ``output_stride`` trades strides for
     dilations. ``attention``, a function from channels to a module that keeps its input's shape, stands on F(x) in
-    place of the spec's attention.
+    place of the spec's attention. ``lean`` trains with about half of the activation memory where blocks are
+    pre-activated, with the same gradients (:func:`otoyol.nn.memory_mode` has this and other modes).
 
     Raises SpecError for what cannot be built.
     """
@@ -70,6 +73,8 @@ def build(
     )  # fmt: skip
     with torch.device(device) if device is not None else nullcontext():
         model = FeatureBackbone(spec, out_indices, attention) if features_only else Backbone(spec, attention)
+    if lean:
+        memory_mode(model, "lean")
     return model if dtype is None else model.to(dtype)
 
 

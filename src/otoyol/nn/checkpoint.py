@@ -1,40 +1,115 @@
-"""Activation checkpointing that leaves batch norm's running statistics right.
+"""Segments of blocks that are run again in backward, holding nothing but their input.
 
-Plain checkpointing runs the forward twice, and so moves the running statistics twice. Here the second run has
-momentum 0 and keeps the count.
+Unlike torch's checkpoint it moves batch norm's running statistics once (the second run has none), and the second run
+may train leanly: torch's holds what the second run saves through hooks of its own, which nest with no others.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
-from torch.utils.checkpoint import checkpoint
+from torch.utils.checkpoint import checkpoint, get_device_states, set_device_states
+
+from otoyol.errors import OtoyolError
+from otoyol.nn.lean import tape
 
 
-def checkpointed(block: nn.Module, *args: Any) -> Tensor:
-    """``block(*args)``, holding only the arguments for backward."""
-    return checkpoint(block, *args, use_reentrant=False, context_fn=partial(_contexts, block))
+def checkpointed(blocks: Sequence[nn.Module], x: Tensor, preacted: Tensor | None, lean: bool) -> Tensor:
+    """The blocks one after the other, holding only the arguments for backward. ``lean``: also while they run again.
+
+    Refuses second derivatives (OtoyolError).
+    """
+    if torch.compiler.is_compiling():  # torch's own is what compilers know
+        return checkpoint(
+            _run, blocks, x, preacted, use_reentrant=False, context_fn=lambda: (_nothing(), _statistics_kept(blocks))
+        )
+    weights = [weight for block in blocks for weight in block.parameters() if weight.requires_grad]
+    return _Segment.apply(partial(_run, blocks), blocks, lean, x, preacted, *weights)  # type: ignore[no-any-return, no-untyped-call]
 
 
-def _contexts(block: nn.Module) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
-    return nullcontext(), _statistics_kept(block)
+def _run(blocks: Sequence[nn.Module], x: Tensor, preacted: Tensor | None = None) -> Tensor:
+    for block in blocks:
+        x = block(x, preacted)
+        preacted = None
+    return x
+
+
+class _Segment(torch.autograd.Function):
+    """The weights are arguments, so that their gradients arrive as any others do: DDP and hooks see them."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, run: Any, blocks: Any, lean: bool, x: Tensor, preacted: Tensor | None, *weights: Tensor
+    ) -> Tensor:
+        ctx.blocks, ctx.lean, ctx.run = blocks, lean, run
+        ctx.cpu = torch.get_rng_state()
+        ctx.devices = get_device_states(x)
+        kinds = {"cpu", x.device.type}
+        ctx.autocast = [(kind, torch.get_autocast_dtype(kind)) for kind in kinds if torch.is_autocast_enabled(kind)]
+        ctx.save_for_backward(x, preacted, *weights)
+        return run(x, preacted)  # type: ignore[no-any-return]
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Any:
+        if torch.is_grad_enabled():
+            raise OtoyolError(
+                "a second derivative through checkpointed blocks: they are run again without a graph of their own; "
+                "use memory_mode(model, 'lean') or 'standard'"
+            )
+        x, preacted, *weights = ctx.saved_tensors
+        with ExitStack() as stack:
+            stack.enter_context(_random_states(x, ctx.cpu, ctx.devices))
+            stack.enter_context(_statistics_kept(ctx.blocks))
+            stack.enter_context(torch.enable_grad())
+            for kind, dtype in ctx.autocast:
+                stack.enter_context(torch.autocast(kind, dtype))
+            arguments = [None if a is None else a.detach().requires_grad_(a.requires_grad) for a in (x, preacted)]
+            with tape(ctx.lean, x):
+                y = ctx.run(*arguments)
+        tensors = [*arguments, *weights]
+        wanted = [i for i, need in enumerate(ctx.needs_input_grad[3:]) if need]
+        grads = torch.autograd.grad(y, [tensors[i] for i in wanted], grad, allow_unused=True)  # type: ignore[arg-type]
+        found: list[Tensor | None] = [None] * len(tensors)
+        for i, value in zip(wanted, grads, strict=True):
+            found[i] = value
+        return (None, None, None, *found)
 
 
 @contextmanager
-def _statistics_kept(block: nn.Module) -> Iterator[None]:
-    norms = [module for module in block.modules() if isinstance(module, _BatchNorm)]
-    before = [(norm.momentum, norm.num_batches_tracked) for norm in norms]
+def _random_states(x: Tensor, cpu: Tensor, devices: tuple[list[int], list[Tensor]]) -> Iterator[None]:
+    """The random numbers of the first run again; afterwards, as if nothing had been drawn."""
+    kind = x.device.type
+    with torch.random.fork_rng(devices[0], device_type="cuda" if kind == "cpu" else kind):
+        torch.set_rng_state(cpu)
+        if devices[0]:
+            set_device_states(*devices, device_type=kind)
+        yield
+
+
+@contextmanager
+def _nothing() -> Iterator[None]:
+    yield
+
+
+@contextmanager
+def _statistics_kept(blocks: Sequence[nn.Module]) -> Iterator[None]:
+    """Batch norms that train neither read nor move their running statistics."""
+    norms = [
+        norm
+        for block in blocks
+        for norm in block.modules()
+        if isinstance(norm, _BatchNorm) and norm.training and norm.track_running_stats
+    ]
     for norm in norms:
-        norm.momentum = 0.0
-        if norm.num_batches_tracked is not None:
-            norm.num_batches_tracked = norm.num_batches_tracked.clone()
+        norm.track_running_stats = False
     try:
         yield
     finally:
-        for norm, (momentum, count) in zip(norms, before, strict=True):
-            norm.momentum, norm.num_batches_tracked = momentum, count
+        for norm in norms:
+            norm.track_running_stats = True

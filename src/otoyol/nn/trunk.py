@@ -12,6 +12,7 @@ from otoyol.nn.attention import Factory
 from otoyol.nn.block import Layers, ResidualBlock, sequence
 from otoyol.nn.checkpoint import checkpointed
 from otoyol.nn.layers import has_layer, layer
+from otoyol.nn.lean import tape
 from otoyol.nn.published import default_cfg, published, take_indices
 from otoyol.ops import Ops, lower
 from otoyol.ops.block import lower_block, strided
@@ -21,14 +22,22 @@ from otoyol.spec import Spec
 
 
 class Stage(nn.Sequential):
-    """Blocks in a row. With ``checkpointing``, training holds only their inputs and runs them again for backward."""
+    """Blocks in a row. In training, ``checkpointing`` of them together (0: none) hold only their input and are run
+    again for backward, leanly with ``lean``."""
 
-    checkpointing = False
+    checkpointing: int = 0
+    lean: bool = False
 
     def forward(self, x: Tensor, preacted: Tensor | None = None) -> Tensor:
         """``preacted`` is what the first block's preact slot put out, where that is known."""
+        if self.checkpointing and self.training:
+            blocks = list(self)
+            for start in range(0, len(blocks), self.checkpointing):
+                x = checkpointed(blocks[start : start + self.checkpointing], x, preacted, self.lean)
+                preacted = None
+            return x
         for block in self:
-            x = checkpointed(block, x, preacted) if self.checkpointing and self.training else block(x, preacted)
+            x = block(x, preacted)
             preacted = None
         return x
 
@@ -43,6 +52,8 @@ class Trunk(nn.Module):
 
     stem: nn.Sequential
     final: nn.Sequential | None
+    memory: str = "standard"  # set by otoyol.nn.memory_mode
+    lean: bool = False
     tap_info: list[dict[str, Any]]
 
     def __init__(self, spec: Spec, attention: Factory | None = None) -> None:
@@ -67,10 +78,11 @@ class Trunk(nn.Module):
 
     def forward_features(self, x: Tensor) -> Tensor:
         """Images (N, C, H, W) to the last map (N, num_features, H', W'), after the final norm where there is one."""
-        x = self.stem(x)
-        for stage in self.stages:
-            x = stage(x)
-        return x if self.final is None else self.final(x)
+        with tape(self.lean and self.training, x):
+            x = self.stem(x)
+            for stage in self.stages:
+                x = stage(x)
+            return x if self.final is None else self.final(x)
 
     def forward_taps(self, x: Tensor, names: Collection[str] | None = None) -> dict[str, Tensor]:
         """Images to the feature maps C1, C2, … by name; ``names`` selects some, and nothing deeper is computed.
@@ -102,6 +114,10 @@ class Trunk(nn.Module):
 
     def _run(self, x: Tensor, wanted: Sequence[str], stop: bool) -> tuple[Tensor, dict[str, Tensor]]:
         """The last map and the wanted taps, each preact slot run once; with ``stop``, as far as the taps need."""
+        with tape(self.lean and self.training, x):
+            return self._walk(x, wanted, stop)
+
+    def _walk(self, x: Tensor, wanted: Sequence[str], stop: bool) -> tuple[Tensor, dict[str, Tensor]]:
         found: dict[str, Tensor] = {}
         for name, step in self.stem.named_children():
             x = step(x)
@@ -150,9 +166,10 @@ class Trunk(nn.Module):
         return taken
 
     def set_grad_checkpointing(self, enable: bool = True) -> None:
-        """Hold only the blocks' inputs in training; batch norm's running statistics still move once a step."""
-        for stage in self.stages:
-            stage.checkpointing = enable  # type: ignore[assignment]
+        """Hold only the blocks' inputs in training, timm's name for :func:`otoyol.nn.memory_mode`'s ``checkpoint``."""
+        from otoyol.nn.memory import memory_mode
+
+        memory_mode(self, "checkpoint" if enable else "standard")
 
     def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
         """timm's patterns for layer-wise learning rates."""

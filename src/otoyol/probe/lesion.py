@@ -13,12 +13,13 @@ from otoyol.probe.result import Lesion, LesionStudy
 from otoyol.probe.terms import after, skip_term
 
 
-def lesion_study(model: Backbone, batches: Iterable[tuple[Tensor, Tensor]]) -> LesionStudy:
+def lesion_study(model: Backbone, batches: Iterable[tuple[Tensor, Tensor]], *, remove: bool = True) -> LesionStudy:
     """Top-1 accuracy over batches of (images (N, C, H, W), labels (N,)), intact and without each block, in eval mode.
 
     A block whose shortcut is the identity is replaced by the identity, whatever stands after its addition; from
     another only F is taken away, so that the shortcut and what follows the addition remain. The blocks in front of
-    the removed one are run once for all. The model is as before, afterwards.
+    the removed one are run once for all. Without ``remove`` only the intact network is run. The model is as before,
+    afterwards.
     """
     with torch.no_grad():
         twin = plain(model).eval()
@@ -34,7 +35,7 @@ def lesion_study(model: Backbone, batches: Iterable[tuple[Tensor, Tensor]]) -> L
                     before.append(x)
                     x = place.module(x)
                 right[-1] += _right(twin, x, labels)
-                for index, place in enumerate(here):
+                for index, place in enumerate(here if remove else ()):
                     y = without(place, before[index])
                     if y is None:
                         possible[index] = False
@@ -44,7 +45,7 @@ def lesion_study(model: Backbone, batches: Iterable[tuple[Tensor, Tensor]]) -> L
                     right[index] += _right(twin, y, labels)
     lesions = tuple(
         Lesion(place.name, kept(place), right[i] / total if possible[i] and total else None)
-        for i, place in enumerate(here)
+        for i, place in enumerate(here if remove else ())
     )
     return LesionStudy(total, right[-1] / total if total else 0.0, lesions)
 

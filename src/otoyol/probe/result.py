@@ -159,18 +159,23 @@ class LesionStudy:
 
 @dataclass(frozen=True)
 class Run:
-    """One design with one seed: before training, after it, and what was lost on the way."""
+    """One design with one seed: measured before training and after ``steps`` steps, whose losses stand in ``losses``.
+
+    ``problem`` is what ended the run early; ``skipped`` names images that could not be read.
+    """
 
     spec: str
     seed: int
     data: str
     batch: int
     steps: int
+    lr: float
     losses: tuple[float, ...]
     snapshots: tuple[Snapshot, ...]
     stretches: tuple[Stretch, ...]
     lesion: LesionStudy | None
     problem: Problem | None
+    skipped: tuple[str, ...]
 
     def to_mapping(self) -> dict[str, Any]:
         """Plain data for JSON."""

@@ -15,9 +15,9 @@ from torch.utils._pytree import tree_iter
 
 import otoyol
 from otoyol.cost import count, table
-from otoyol.cost.memory import lean_units
 from otoyol.nn import build
 from otoyol.ops import INPUT
+from otoyol.ops.recompute import recomputed
 from otoyol.spec import FAMILIES, Spec
 
 BATCH = 2
@@ -169,28 +169,38 @@ def test_lean_training_of_a_bottleneck_by_hand() -> None:
     statistics = 2 * (16 + 4 + 4 + 16)  # norm1 on x, norm1 and norm2 inside, the final norm on y
     # Plain: the image; x; the activations before each convolution; the inputs of the two inner norms; y; the last act.
     assert cost.train_bytes == 4 * (image_ + x + (16 + 4 + 4) * pixels + 2 * inner + y + y + statistics)
-    # Lean: each norm → act → conv holds the norm's input alone; the last act feeds no convolution and stays.
+    # Lean: each norm → act holds the norm's input alone; the network's output is its caller's anyway.
     assert cost.train_bytes_lean == 4 * (image_ + x + 2 * inner + y + y + statistics)
+
+
+V2 = {"preact.norm1", "preact.act1", "branch.norm1", "branch.act1", "branch.norm2", "branch.act2"}
 
 
 @pytest.mark.parametrize(
     ("text", "names"),
     [
-        ("resnet50", {"branch.norm1", "branch.act1", "branch.norm2", "branch.act2"}),
-        # A squeeze reads the second act, an average pool the preact slot, so that neither is a unit.
-        ("seresnet50@attention.place=spatial", {"branch.norm1", "branch.act1"}),
-        ("resnetv2_50@shortcut=D", {"branch.norm1", "branch.act1", "branch.norm2", "branch.act2"}),
-        # The projection is a second convolution on the preact slot.
-        ("resnetv2_50", {"preact.norm1", "preact.act1", "branch.norm1", "branch.act1", "branch.norm2", "branch.act2"}),
+        # The addition overwrites the last norm, the post act the sum; nothing reads the shortcut's norm in backward.
+        ("resnet50", {"branch.norm1", "branch.act1", "branch.norm2", "branch.act2", "shortcut.norm"}),
+        # A gate multiplies the last norm's output, which its norm can make again.
+        (
+            "seresnet50",
+            {"branch.norm1", "branch.act1", "branch.norm2", "branch.act2", "branch.norm3", "shortcut.norm"},
+        ),
+        ("resnetv2_50", V2),
+        ("resnetv2_50@shortcut=D", V2),  # a pool reads the preact slot besides
+        ("resnetv2_50@norm=group", V2),
         ("resnet50@norm=frozen", set()),
-        ("resnet50@block=norm/conv3.act.conv3/norm.act,expansion=1", set()),
+        ("resnet50@norm=frozen,act=silu", {"branch.act1", "branch.act2"}),  # each holds its input
+        ("resnet50@norm=sync", set()),
+        ("resnet50@block=norm/conv3.act.conv3/norm.act,expansion=1", {"preact.norm1"}),
     ],
 )
-def test_lean_units(text: str, names: set[str]) -> None:
+def test_what_lean_training_computes_again(text: str, names: set[str]) -> None:
     ops = [op for op in otoyol.lower(otoyol.parse(text)).ops if (op.stage, op.block) == (1, 0)]
     start = otoyol.lower(otoyol.parse(text)).ops.index(ops[0])
     block = [op._replace(inputs=tuple(i - start if i >= start else INPUT for i in op.inputs)) for op in ops]
-    assert {block[i].name.removeprefix("stages.1.0.") for i in lean_units(block)} == names
+    again = {op.name.removeprefix("stages.1.0.") for op, flag in zip(block, recomputed(block), strict=True) if flag}
+    assert again == names
 
 
 def test_lean_is_about_half_of_a_preactivation_net_and_less_of_v1() -> None:

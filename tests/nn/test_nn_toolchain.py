@@ -160,8 +160,8 @@ def test_checkpointing_keeps_gradients_and_moves_statistics_once(text):
 
 def test_checkpointing_holds_less():
     def held(model):
-        sizes = {}
-        pack = lambda t: sizes.setdefault(t.data_ptr(), t.numel()) and t  # noqa: E731
+        sizes, weights = {}, {p.data_ptr() for p in model.parameters()}
+        pack = lambda t: (t.data_ptr() in weights or sizes.setdefault(t.data_ptr(), t.numel())) and t  # noqa: E731
         with torch.autograd.graph.saved_tensors_hooks(pack, lambda t: t):
             model(x)
         return sum(sizes.values())

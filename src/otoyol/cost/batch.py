@@ -32,7 +32,7 @@ MADE_OF: dict[str, frozenset[str]] = {
     "backward_flops": frozenset({"conv", "linear", "input_macs", *(f"{name}_backward" for name in CHEAP)}),
     "weight_bytes": frozenset({"params"}),
     "train_bytes": frozenset({"held", "held_per_step", "index_bytes"}),
-    "train_bytes_lean": frozenset({"held_lean", "held_per_step", "index_bytes"}),
+    "train_bytes_lean": frozenset({"held_lean", "held_per_step", "index_bytes_lean"}),
     "peak_inference_bytes": frozenset({PEAK}),
     "bytes_moved": frozenset({"moved", "params", "buffers"}),
 }

@@ -28,6 +28,10 @@ CHEAP = Flops._fields[2:]
 TOTALS = (
     "params", "buffers", "activations", "conv", "linear", "input_macs", *CHEAP, *(f"{name}_backward" for name in CHEAP),
     "moved", "held", "held_lean", "held_per_step", "index_bytes",
+    "index_bytes_lean",
+)  # fmt: skip
+ADDED = (
+    "params", "buffers", "activations", "moved", "held", "held_lean", "held_per_step", "index_bytes", "index_bytes_lean",
 )  # fmt: skip
 POSITION = {name: i for i, name in enumerate(TOTALS)}
 PEAK = "peak"  # not a sum: the function returns it
@@ -128,7 +132,7 @@ def sums(cost: UnitCost) -> dict[str, Number]:
     """The totals of a unit, by name."""
     total: dict[str, Number] = dict.fromkeys(TOTALS, 0)
     for row in cost.rows:
-        for name in ("params", "buffers", "activations", "moved", "held", "held_lean", "held_per_step", "index_bytes"):
+        for name in ADDED:
             total[name] = total[name] + getattr(row, name)
         if row.operator_class in CHEAP:
             total[row.operator_class] = total[row.operator_class] + row.forward_flops

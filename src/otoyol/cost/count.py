@@ -33,8 +33,8 @@ class Count(NamedTuple):
     - ``forward_flops``, ``backward_flops``: by operator class; :data:`otoyol.cost.formulas.PER_ELEMENT` says of what.
     - ``weight_bytes``: the parameters.
     - ``train_bytes``: distinct storages that torch's autograd holds between forward and backward, parameters and
-      buffers aside, the image included. ``train_bytes_lean``: the same where every norm → act → conv holds only its
-      input and computes the rest again.
+      buffers aside, the image included. ``train_bytes_lean``: the same in lean training, which computes the outputs of
+      norms and acts again (``otoyol.nn.memory_mode``).
     - ``peak_inference_bytes``: the most activation bytes alive at once in evaluation without gradients, the image
       included, weights aside.
     - ``bytes_moved``: in evaluation, every operator reads its inputs and writes its output once, and parameters and
@@ -149,7 +149,7 @@ def finish(total: Sequence[Number], between: Number, peak: Number, batch: int, d
     (
         params, buffers, activations, conv, linear, input_macs,
         norm, act, pool, add, elementwise, norm_back, act_back, pool_back, add_back, elementwise_back,
-        moved, held, held_lean, held_per_step, index_bytes,
+        moved, held, held_lean, held_per_step, index_bytes, index_bytes_lean,
     ) = total  # fmt: skip
     macs = (conv + linear) * batch
     per_step = held_per_step * size
@@ -165,7 +165,7 @@ def finish(total: Sequence[Number], between: Number, peak: Number, batch: int, d
               pool_back * batch, add_back * batch, elementwise_back * batch),
         params * size,
         ((held + between) * size + index_bytes) * batch + per_step,
-        ((held_lean + between) * size + index_bytes) * batch + per_step,
+        ((held_lean + between) * size + index_bytes_lean) * batch + per_step,
         peak * batch,
         (moved * batch + params + buffers) * size,
         batch,

@@ -13,13 +13,13 @@ from typing import Any, NamedTuple
 from otoyol.cost.formulas import elements_out
 from otoyol.ops.inplace import in_place
 from otoyol.ops.op import INPUT, Op
+from otoyol.ops.recompute import INDEX_BYTES, recomputed
 
 Number = Any
 # What torch's derivatives (tools/autograd/derivatives.yaml) read; activations apart.
 SAVES_INPUTS = frozenset({"conv", "linear", "conv1d", "norm", "maxpool", "avgpool", "max", "channel_max", "mul"})
 SAVES_OUTPUT = frozenset({"relu", "sigmoid", "max", "channel_max"})
 IDENTITIES_IN_EVALUATION = frozenset({"dropout", "drop_path"})
-INT64_BYTES = 8
 # Local variables of the attention modules: what they name lives until the operator named here has run.
 NAMED_UNTIL = {
     "attention.fc2": "attention.mul",
@@ -36,7 +36,7 @@ class Held(NamedTuple):
     storages: frozenset[int]  # saved tensors, by the index of the operator whose storage they are
     per_image: Number = 0  # further elements for each image: masks, statistics of group norm
     per_step: Number = 0  # further elements whatever the batch: statistics of batch norm
-    index_bytes: Number = 0  # bytes of int64 indices for each image
+    index_bytes: Number = 0  # bytes of a max-pool's winners for each image
 
 
 class Moment(NamedTuple):
@@ -67,33 +67,27 @@ def roots(ops: Sequence[Op], training: bool) -> list[int]:
     return found
 
 
-def readers(ops: Sequence[Op]) -> list[list[int]]:
-    """The operators that read each operator's output."""
-    found: list[list[int]] = [[] for _ in ops]
-    for i, op in enumerate(ops):
-        for source in op.inputs:
-            if source != INPUT:
-                found[source].append(i)
-    return found
-
-
 def held(ops: Sequence[Op], norm_groups: int, lean: bool) -> list[Held]:
-    """What every operator holds for backward: by plain autograd, or with lean norm → act → conv units."""
+    """What every operator holds for backward: by plain autograd, or by lean training, which neither holds what it
+    computes again (:func:`otoyol.ops.recompute.recomputed`) nor the input of a max-pool, of which only the shape is
+    read."""
     root = roots(ops, training=True)
-    recomputed = lean_units(ops) if lean else frozenset()
+    again = recomputed(ops) if lean else (False,) * len(ops)
     rows = []
     for i, (op, writes) in enumerate(zip(ops, in_place(ops), strict=True)):
         if op.kind == "avgpool" and _same(op):
             rows.append(Held(frozenset(), per_image=_padded(op)))
             continue
         inputs, output = saves(op, writes)
+        if lean and op.kind == "maxpool":
+            inputs = False
         tensors = [*(op.inputs if inputs else ()), *((i,) if output else ())]
-        storages = frozenset(root[t] for t in tensors if t not in recomputed)
-        rows.append(_extras(op, storages, norm_groups))
+        storages = frozenset(root[t] for t in tensors if t == INPUT or not again[t])
+        rows.append(_extras(op, storages, norm_groups, lean))
     return rows
 
 
-def _extras(op: Op, storages: frozenset[int], norm_groups: int) -> Held:
+def _extras(op: Op, storages: frozenset[int], norm_groups: int, lean: bool) -> Held:
     if op.kind == "norm" and op.detail == "group":
         return Held(storages, per_image=2 * norm_groups)  # mean and 1/σ of each group
     if op.kind == "norm":  # the scale of a frozen norm; mean and 1/σ of the batch
@@ -102,28 +96,7 @@ def _extras(op: Op, storages: frozenset[int], norm_groups: int) -> Held:
         return Held(storages, per_image=elements_out(op))
     if op.kind == "drop_path":
         return Held(storages, per_image=1)
-    return Held(storages, index_bytes=INT64_BYTES * elements_out(op) if op.kind == "maxpool" else 0)
-
-
-def lean_units(ops: Sequence[Op]) -> frozenset[int]:
-    """The tensors that lean training recomputes in backward: those inside every norm → act → conv that nobody else
-    reads. Several convolutions may read the act: a projection shares the preact slot. A frozen norm holds nothing
-    and is left alone."""
-    read_by = readers(ops)
-    recomputed: set[int] = set()
-    for act, op in enumerate(ops):
-        norm = op.inputs[0]
-        if (
-            op.kind == "act"
-            and norm != INPUT
-            and ops[norm].kind == "norm"
-            and ops[norm].detail != "frozen"
-            and read_by[norm] == [act]
-            and read_by[act]
-            and all(ops[reader].kind == "conv" for reader in read_by[act])
-        ):
-            recomputed |= {norm, act}
-    return frozenset(recomputed)
+    return Held(storages, index_bytes=INDEX_BYTES[lean] * elements_out(op) if op.kind == "maxpool" else 0)
 
 
 def moments(ops: Sequence[Op], x: Number, norm_groups: int) -> list[Moment]:
@@ -142,7 +115,7 @@ def moments(ops: Sequence[Op], x: Number, norm_groups: int) -> list[Moment]:
         alive = sum((elements_out(ops[t]) for t in range(i + 1) if root[t] == t and last[t] >= i), x_here)
         index_bytes: Number = 0
         if op.kind == "maxpool":
-            index_bytes = INT64_BYTES * elements_out(op)
+            index_bytes = INDEX_BYTES[False] * elements_out(op)
         elif op.kind == "avgpool" and _same(op):
             alive = alive + _padded(op)
         elif op.kind == "norm" and op.detail == "group":

@@ -122,7 +122,7 @@ def _rows(spec: Spec, ops: tuple[Op, ...]) -> Iterator[tuple[Row, int, int]]:
 def _beside(op: Op) -> Row:
     """An operator of a tap's own stands beside the forward pass: only its parameters count."""
     row = unit_cost([op._replace(inputs=(INPUT,))], 0, 0).rows[0]
-    nothing = Row(row.operator_class, False, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, Moment(0, 0))
+    nothing = Row(row.operator_class, False, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, Moment(0, 0))
     return nothing._replace(params=row.params, buffers=row.buffers)
 
 

@@ -20,7 +20,8 @@ class Row(NamedTuple):
     """One operator, one image. :mod:`otoyol.cost.count` makes bytes of elements.
 
     ``held`` are elements held for backward that this operator made or needs besides, the unit's own input and output
-    aside; ``held_per_step`` those that do not grow with the batch; ``index_bytes`` int64 indices.
+    aside; ``held_per_step`` those that do not grow with the batch; ``index_bytes`` winners of a max-pool. ``_lean``: the
+    same in lean training.
     """
 
     operator_class: OperatorClass
@@ -36,6 +37,7 @@ class Row(NamedTuple):
     held_lean: Number
     held_per_step: Number
     index_bytes: Number
+    index_bytes_lean: Number
     live: memory.Moment
 
 
@@ -84,6 +86,7 @@ def unit_cost(ops: Sequence[Op], x: Number, norm_groups: int, *, first: bool = F
                 held_lean=out + own if i in kept_lean and i != y else own,
                 held_per_step=standard[i].per_step,
                 index_bytes=standard[i].index_bytes,
+                index_bytes_lean=lean[i].index_bytes,
                 live=live[i],
             )
         )

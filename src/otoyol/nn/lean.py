@@ -182,7 +182,7 @@ def watch(layer: nn.Module) -> None:
 
 
 def unwatch(layers: Iterable[nn.Module]) -> None:
-    """Undo :func:`watch`. Copies of a module have hooks but no handles of theirs, so hooks are told by what they are."""
+    """Undo :func:`watch`. A module's copy has hooks but no handles of its own: hooks are told by what they are."""
     for layer in layers:
         for hooks in (layer._forward_pre_hooks, layer._forward_hooks):
             for key in [key for key, hook in hooks.items() if hook in _OURS]:  # type: ignore[attr-defined]

@@ -1,0 +1,49 @@
+"""The survivors: designs and their costs as `otoyol search` writes them."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+from otoyol.errors import SpecError
+from otoyol.spec import parse
+
+MAX_BYTES = 1 << 26
+SHAPE = 'what `otoyol search --json` writes: {"designs": [{"spec": …, "macs": …}, …]}'
+
+
+class Front(NamedTuple):
+    """``designs``: specs in text form, each once. ``costs``: for each its quantities by name."""
+
+    designs: tuple[str, ...]
+    costs: tuple[dict[str, float], ...]
+
+
+def read_front(path: str | os.PathLike[str]) -> Front:
+    """Read the JSON that `otoyol search` wrote. Raises SpecError where it is none or a design cannot be built."""
+    path = Path(path)
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise SpecError("front", str(path), f"a readable file ({error.strerror})") from None
+    if len(data) > MAX_BYTES:
+        raise SpecError("front", f"{path.name} of more than {MAX_BYTES} bytes", f"at most {MAX_BYTES} bytes")
+    try:
+        rows = json.loads(data)["designs"]
+        found = {row["spec"]: {name: row[name] for name in row if _is_cost(row[name])} for row in rows}
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise SpecError("front", path.name, SHAPE) from None
+    if not found:
+        raise SpecError("front", f"{path.name} without a design", "at least one design")
+    for text in found:
+        if not isinstance(text, str):
+            raise SpecError("front", text, "designs in text form")
+        parse(text)
+    return Front(tuple(found), tuple(found.values()))
+
+
+def _is_cost(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -5,17 +5,22 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
+from otoyol.cli.latency import Tables, facts_of, milliseconds
 from otoyol.cli.options import Json, Lang, option
 from otoyol.cli.output import Table, dumps, write, write_json
 from otoyol.cli.words import language, number, word
 
 if TYPE_CHECKING:
-    from otoyol.search import Found, Progress
+    from otoyol.search import Budget, Design, Found, Objective, Progress
+
+    Item = TypeVar("Item", Budget, Objective)
 
 SHOWN = 20
+TOLD = 3  # warnings
 BYTES = "_bytes"
+LATENCY = "latency_ms"
 
 
 def search(
@@ -29,6 +34,7 @@ def search(
     seed: Annotated[int, option("seed", "--seed")] = 0,
     state: Annotated[str | None, option("state", "--state")] = None,
     out: Annotated[Path | None, option("search_out", "--out")] = None,
+    table: Annotated[tuple[Path, ...], option("tables", "--table")] = (),
     json: Json = False,
     lang: Lang = None,
 ) -> int:
@@ -38,30 +44,47 @@ def search(
 
     if out:
         check_place(out)
-    objectives = [parse_objective(name, maximize=True) for name in maximize]
-    objectives += [parse_objective(name, maximize=False) for name in minimize]
+    tables = Tables(table)
+    budgets = [_placed(parse_budget(words), tables) for words in budget]
+    wanted = [(name, True) for name in maximize] + [(name, False) for name in minimize]
+    objectives = [_placed(parse_objective(name, maximize=most), tables) for name, most in wanted]
+    scorers = {
+        item.key: tables.scorer(item.where) for item in (*budgets, *objectives) if item.quantity == LATENCY
+    }  # fmt: skip
     speak = language(lang)
     found = run(
-        load_space(space), [parse_budget(words) for words in budget], objectives, count=None if every else count,
-        seed=seed, state=state, progress=_teller(speak) if sys.stderr.isatty() else None,
+        load_space(space), budgets, objectives, count=None if every else count, seed=seed, scorers=scorers,
+        state=state, progress=_teller(speak) if sys.stderr.isatty() else None,
     )  # fmt: skip
-    facts = facts_of(found)
+    rows = [_row(design, tables) for design in found.designs]
+    facts = {
+        "seen": found.seen, "valid": found.valid, "met": found.met, "finished": found.finished,
+        "thinned": found.thinned, "refused": [refused._asdict() for refused in found.refused], "designs": rows,
+    }  # fmt: skip
     if out:
         write_text(out, dumps(facts))
     if json:
         write_json(facts)
     else:
-        write(page(found, speak))
+        write([*page(found, rows, speak), *tables.notes(speak)])
     return (0 if found.designs else 1) if found.finished else 130
 
 
-def facts_of(found: Found) -> dict[str, Any]:
-    """What ``--json`` prints and ``--out`` keeps."""
-    return {
-        "seen": found.seen, "valid": found.valid, "met": found.met, "finished": found.finished,
-        "thinned": found.thinned, "refused": [refused._asdict() for refused in found.refused],
-        "designs": [{"spec": design.spec, **design.values} for design in found.designs],
-    }  # fmt: skip
+def _placed(item: Item, tables: Tables) -> Item:
+    """Where it asks for a latency: from the table that its words name, in that table's own words."""
+    return item._replace(where=tables.where(item.where)) if item.quantity == LATENCY else item
+
+
+def _row(design: Design, tables: Tables) -> dict[str, Any]:
+    """A design of the front in plain data: its figures, and what every table says of its latency."""
+    from otoyol.spec import parse
+
+    spec, latencies = parse(design.spec), {}
+    for where in tables:
+        predictor, known = tables.scorer(where).predictor, design.values.get(f"{LATENCY}@{where}")
+        latency = predictor.predict(spec) if known is None else predictor.around(spec, known)
+        latencies[where] = facts_of(latency)
+    return {"spec": design.spec, **design.values, **({"latency": latencies} if latencies else {})}
 
 
 def _teller(lang: str) -> Callable[[Progress], None]:
@@ -80,7 +103,7 @@ def _teller(lang: str) -> Callable[[Progress], None]:
     return tell
 
 
-def page(found: Found, lang: str) -> list[str | Table]:
+def page(found: Found, designs: list[dict[str, Any]], lang: str) -> list[str | Table]:
     """How many designs met what, and the front's first designs."""
     items: list[str | Table] = [
         word("note.searched", lang, seen=number(found.seen, lang), met=number(found.met["all"], lang),
@@ -91,12 +114,46 @@ def page(found: Found, lang: str) -> list[str | Table]:
         items.append(Table("", (word("head.budget", lang), word("head.designs", lang)), shares))
     if found.refused:
         items.append("\n".join(f"{refused.choices}: {refused.reason}" for refused in found.refused))
-    if found.designs:
-        names = list(found.designs[0].values)
-        head = (*(word(f"head.{name}", lang) for name in names), word("head.spec", lang))
-        rows = [
-            (*(number(design.values[n], lang, "bytes" if n.endswith(BYTES) else "si") for n in names), design.spec)
-            for design in found.designs[:SHOWN]
-        ]
+    if designs:
+        shown = designs[:SHOWN]
+        columns = _columns(designs[0], lang)
+        rows = [(str(i), *(cell(row) for _, cell in columns), row["spec"]) for i, row in enumerate(shown, 1)]
+        head = ("", *(name for name, _ in columns), word("head.spec", lang))
         items.append(Table(word("title.front", lang, shown=number(len(rows), lang)), head, rows))
+        items += _warnings(shown, lang)
     return items
+
+
+Column = tuple[str, Callable[[dict[str, Any]], str]]
+
+
+def _columns(design: dict[str, Any], lang: str) -> list[Column]:
+    """Names of the front's columns, and how a design fills them: every figure, then latency as an interval."""
+
+    def figure(name: str) -> Column:
+        unit = "bytes" if name.endswith(BYTES) else "si"
+        return word(f"head.{name}", lang), lambda row: number(row[name], lang, unit)
+
+    def latency(where: str) -> Column:
+        def cell(row: dict[str, Any]) -> str:
+            told = row["latency"][where]
+            middle, low, high = (milliseconds(told[key], lang) for key in ("ms", "low_ms", "high_ms"))
+            return f"{middle} ({low}–{high})" + " *" * bool(told["warnings"])
+
+        return f"{word(f'head.{LATENCY}', lang)} {where}", cell
+
+    plain = [name for name in design if name not in ("spec", "latency") and not name.startswith(LATENCY)]
+    return [*map(figure, plain), *map(latency, design.get("latency", ()))]
+
+
+def _warnings(designs: list[dict[str, Any]], lang: str) -> list[str]:
+    """A sentence for every table outside of which some of the designs lie; --json has each design's own warnings."""
+    sentences = []
+    for where in designs[0].get("latency", ()):
+        beyond = {str(i): row["latency"][where]["warnings"] for i, row in enumerate(designs, 1)}
+        beyond = {i: warnings for i, warnings in beyond.items() if warnings}
+        if beyond:
+            what = list(dict.fromkeys(warning for warnings in beyond.values() for warning in warnings))
+            told = "; ".join(what[:TOLD]) + "; …" * (len(what) > TOLD)
+            sentences.append(word("note.extrapolated", lang, where=where, designs=", ".join(beyond), what=told))
+    return ["\n".join(sentences)] if sentences else []

@@ -12,11 +12,12 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from otoyol.measure.build import Progress, build_table
+from otoyol.measure.build import Progress, build_table, pace_now
 from otoyol.measure.designs import random_designs
-from otoyol.measure.engine import ENGINES, Engine, Running, find_engine
-from otoyol.measure.fingerprint import fingerprint
+from otoyol.measure.engine import ENGINES, RULES, Engine, Running, find_engine
+from otoyol.measure.fingerprint import check_fingerprint, fingerprint, here_like
 from otoyol.measure.fused import FusedOp, Group, Rules, fuse
+from otoyol.measure.select import select, where_of
 from otoyol.measure.table import Row, Table, Timing, load_table
 
 if TYPE_CHECKING:
@@ -35,7 +36,29 @@ def __getattr__(name: str) -> Any:
 
 
 __all__ = [
-    "ENGINES", "Engine", "FusedOp", "Group", "Latency", "Predictor", "Progress", "Row", "Rules", "Running", "Scorer",
+    "ENGINES",
+    "RULES",
+    "Engine",
+    "FusedOp",
+    "Group",
+    "Latency",
+    "Predictor",
+    "Progress",
+    "Row",
+    "Rules",
+    "Running",
+    "Scorer",
     "Table",
-    "Timing", "build_table", "find_engine", "fingerprint", "fuse", "load_table", "random_designs",
+    "Timing",
+    "build_table",
+    "check_fingerprint",
+    "find_engine",
+    "fingerprint",
+    "fuse",
+    "here_like",
+    "load_table",
+    "pace_now",
+    "random_designs",
+    "select",
+    "where_of",
 ]  # fmt: skip

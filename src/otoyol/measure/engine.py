@@ -11,6 +11,17 @@ from otoyol.spec import Spec
 
 EngineName = Literal["ort", "eager", "eager-nhwc", "compile"]
 ENGINES: tuple[EngineName, ...] = get_args(EngineName)
+# What each engine runs as one operator, known without loading it. ORT: ConvActivationFusion and
+# ConvAddActivationFusion, then NchwcTransformer. Inductor: convolutions stay calls, what stands between becomes a loop.
+RULES: dict[str, Rules] = {
+    "ort": Rules(
+        conv_norm=True, conv_acts=frozenset({"relu", "relu6", "leaky_relu", "sigmoid"}), conv_add=True, blocked=True
+    ),
+    "eager": Rules(),
+    "eager-nhwc": Rules(),
+    "compile": Rules(pointwise=True),
+}
+PACKAGES = {"ort": "onnxruntime", "eager": "torch", "eager-nhwc": "torch", "compile": "torch"}
 MAX_THREADS = 1024
 MAX_BATCH = 1 << 12
 

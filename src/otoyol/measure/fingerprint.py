@@ -4,25 +4,47 @@ from __future__ import annotations
 
 import os
 import platform
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from otoyol.errors import SpecError
-from otoyol.measure.engine import Engine
+from otoyol.measure.engine import ENGINES, PACKAGES, Engine
 
+SETTINGS = ("engine", "threads", "batch", "dtype")
 FUSION = 1  # counts up when otoyol.measure.fused changes what it tells apart
 
 
 def fingerprint(engine: Engine) -> dict[str, Any]:
     """Processor, cores, engine with versions, threads, batch, dtype."""
+    settings = {
+        "engine": engine.name, "threads": engine.threads, "batch": engine.batch, "dtype": engine.dtype
+    }  # fmt: skip
+    return _here(settings, dict(sorted(engine.versions.items())))
+
+
+def here_like(made: dict[str, Any]) -> dict[str, Any]:
+    """What :func:`fingerprint` would be here for the settings of another, without loading the engine. Raises
+    SpecError for an engine that is not known."""
+    name = made.get("engine")
+    if name not in ENGINES:
+        raise SpecError("table.engine", name, ", ".join(ENGINES))
+    try:
+        versions = {PACKAGES[name]: metadata.version(PACKAGES[name])}
+    except metadata.PackageNotFoundError:
+        versions = {}
+    return _here({name: made.get(name) for name in SETTINGS}, versions)
+
+
+def _here(settings: dict[str, Any], versions: dict[str, str]) -> dict[str, Any]:
     return {
         "processor": processor(),
         "cores": cores(),
-        "engine": engine.name,
-        "versions": dict(sorted(engine.versions.items())),
-        "threads": engine.threads,
-        "batch": engine.batch,
-        "dtype": engine.dtype,
+        "engine": settings["engine"],
+        "versions": versions,
+        "threads": settings["threads"],
+        "batch": settings["batch"],
+        "dtype": settings["dtype"],
         "fusion": FUSION,
     }
 
@@ -38,7 +60,9 @@ def check_fingerprint(made: dict[str, Any], here: dict[str, Any]) -> None:
 
 
 def _words(value: Any) -> str:
-    return ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else str(value)
+    if isinstance(value, dict):
+        return ", ".join(f"{k} {v}" for k, v in value.items()) or "nothing installed"
+    return str(value)
 
 
 def cores() -> int:

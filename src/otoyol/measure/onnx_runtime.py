@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from otoyol.errors import MissingExtraError, SpecError
-from otoyol.measure.fused import FusedOp, Group, Rules, fuse
+from otoyol.measure.engine import RULES
+from otoyol.measure.fused import FusedOp, Group, fuse
 from otoyol.ops import lower
 from otoyol.spec import Spec
 
@@ -24,10 +25,6 @@ try:
 except ModuleNotFoundError as error:
     raise MissingExtraError(error.name or "onnxruntime", "ort") from error
 
-# ConvActivationFusion and ConvAddActivationFusion, then NchwcTransformer.
-RULES = Rules(
-    conv_norm=True, conv_acts=frozenset({"relu", "relu6", "leaky_relu", "sigmoid"}), conv_add=True, blocked=True
-)
 ShapeKey = tuple[str, int, int, int]
 
 
@@ -35,7 +32,7 @@ class OnnxRuntime:
     """The CPU provider at its default optimisation level, ``threads`` within operators."""
 
     name = "ort"
-    rules = RULES
+    rules = RULES["ort"]
 
     def __init__(self, threads: int, batch: int, dtype: str) -> None:
         if dtype != "float32":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -142,13 +143,18 @@ class Predictor:
             raise SpecError("table", f"{len(table.networks)} networks", f"at least {FEWEST}: measure longer")
         self.table, self.rules = table, rules
         self.model = OpModel(table.rows())
-        networks = [table.networks[i] for i in table.trusted]
         self.predicted = out_of_fold(table, folds)
-        counts = np.array([len(n.steps) for n in networks], dtype=float)
-        measured = np.array([n.whole.seconds for n in networks])
+        counts = np.array([len(table.networks[i].steps) for i in table.trusted], dtype=float)
+        measured = np.array([table.whole(i) for i in table.trusted])
         self.overhead = fit_overhead(self.predicted, counts, measured)
         self.errors = measured / self.overhead(self.predicted, counts) - 1
         self.low, self.high = interval(self.errors)
+
+    def at(self, pace: float) -> Predictor:
+        """The same predictor on a machine that takes ``pace`` times as long (:func:`otoyol.measure.pace_now`)."""
+        other = copy(self)
+        other.overhead = Overhead(*(pace * value for value in self.overhead))
+        return other
 
     def error(self, share: float) -> float:
         """The relative error that ``share`` of the table's networks stay within, each unseen by its laws."""
@@ -159,6 +165,11 @@ class Predictor:
         ops = [group.op for group in fuse(lower(spec).ops, self.rules)]
         seconds = float(self.overhead(self.model(ops).sum(), len(ops)))
         return self._latency(seconds, self.model.warnings(ops))
+
+    def around(self, spec: Spec, ms: float) -> Latency:
+        """Interval and warnings for a design whose latency is known already, from :class:`otoyol.measure.Scorer`."""
+        ops = [group.op for group in fuse(lower(spec).ops, self.rules)]
+        return self._latency(ms / 1e3, self.model.warnings(ops))
 
     def predict_many(self, specs: Sequence[Spec]) -> list[Latency]:
         """Latencies of designs of any sort, in order."""

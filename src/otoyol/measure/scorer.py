@@ -9,6 +9,8 @@ no multiples of 4.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
+from hashlib import blake2b
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -47,6 +49,11 @@ class Scorer:
     def __init__(self, predictor: Predictor) -> None:
         self.predictor = predictor
         self.of: dict[Spec, _Structure] = {}
+
+    @cached_property
+    def identity(self) -> str:
+        """Equal for equal tables, so that a saved search is not gone on with by another's figures."""
+        return blake2b(self.predictor.table.dumps().encode(), digest_size=8).hexdigest()
 
     def __call__(self, structure: Spec, depths: Ints, widths: Ints) -> Floats:
         if structure not in self.of:

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from otoyol.errors import OtoyolError
-from otoyol.measure.fused import FusedOp, Rules, fuse
+from otoyol.measure.engine import RULES
+from otoyol.measure.fused import FusedOp, fuse
 from otoyol.measure.torch_eager import DTYPES, Call, Step, TorchEager, calls, program
 from otoyol.ops import INPUT, Op, lower
 from otoyol.spec import Spec
@@ -21,7 +22,7 @@ from otoyol.spec import Spec
 class TorchCompiled(TorchEager):
     """Inductor at its default mode: convolutions stay calls into oneDNN, what stands between them becomes one loop."""
 
-    rules = Rules(pointwise=True)
+    rules = RULES["compile"]
 
     def __init__(self, threads: int, batch: int, dtype: str) -> None:
         super().__init__(threads, batch, dtype)

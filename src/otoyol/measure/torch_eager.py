@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from otoyol.errors import MissingExtraError, SpecError
-from otoyol.measure.fused import NOTHING, Group, Rules, fuse
+from otoyol.measure.engine import RULES
+from otoyol.measure.fused import NOTHING, Group, fuse
 from otoyol.ops import INPUT, Op, lower
 from otoyol.ops.inplace import in_place
 from otoyol.spec import Spec
@@ -29,7 +30,7 @@ Call = Callable[..., Tensor]
 class TorchEager:
     """Evaluation without gradients; ``channels_last`` for weights and images alike."""
 
-    rules = Rules()
+    rules = RULES["eager"]
 
     def __init__(self, threads: int, batch: int, dtype: str, channels_last: bool = False) -> None:
         if dtype not in DTYPES:

@@ -7,6 +7,7 @@ from otoyol.search.space import Space, load_space, space_from, structures
 from otoyol.search.stream import Design, Found, Progress, Scorer, search
 
 __all__ = [
-    "EQUAL", "Budget", "Chunk", "Design", "Found", "Match", "Objective", "Progress", "Scorer", "Space", "draw", "enumerate_all",
-    "load_space", "match", "parse_budget", "parse_objective", "search", "size", "space_from", "structures",
+    "EQUAL", "Budget", "Chunk", "Design", "Found", "Match", "Objective", "Progress", "Scorer", "Space",
+    "draw", "enumerate_all", "load_space", "match", "parse_budget", "parse_objective", "search", "size",
+    "space_from", "structures",
 ]  # fmt: skip

@@ -24,8 +24,8 @@ from otoyol.spec import Spec, edit, to_text
 from otoyol.spec.files import write_text
 
 Scorer = Callable[[Spec, Ints, Ints], NDArray[np.float64]]
-"""(structure, depths (N, stages), widths (N, stages)) → one number a design, (N,); NaN where there is none. Where it has
-an ``identity``, a saved search goes on only with a scorer of the same."""
+"""(structure, depths (N, stages), widths (N, stages)) → one number a design, (N,); NaN where there is none. Where it
+has an ``identity``, a saved search goes on only with a scorer of the same."""
 
 SAVE_SECONDS = 5.0
 _LINEAR: Mapping[str, Callable[[Spec], Linear]] = {"depth": layers, "receptive_field": receptive_field}
@@ -43,7 +43,7 @@ class Progress(NamedTuple):
 
 
 class Design(NamedTuple):
-    """A design on the front: its spec in text form and its quantities by name (``latency_ms@ort,b1`` with its where)."""
+    """A design on the front: its spec in text form and its quantities by name, such as ``latency_ms@ort,b1``."""
 
     spec: str
     values: dict[str, float]
@@ -190,16 +190,20 @@ class _Run:
         return values, valid
 
     def designs(self, front: Front) -> tuple[Design, ...]:
-        """The front as specs, with every wanted quantity computed again for each."""
-        found = []
-        for row in front.payload[np.lexsort(front.values.T[::-1])]:
-            structure = self.built[int(row[0])]
-            stages = len(structure.spec.stages)
-            depths, widths = row[1 : 1 + stages], row[1 + self.stages : 1 + self.stages + stages]
-            spec = edit(structure.spec, {"depths": _dashed(depths), "widths": _dashed(widths)})
-            values, _ = self.quantities(structure.spec, Chunk(int(row[0]), depths[None], widths[None]))
-            found.append(Design(to_text(spec), {name: values[name][0].item() for name in self.wanted}))
-        return tuple(found)
+        """The front as specs, with every wanted quantity computed again."""
+        payload = front.payload[np.lexsort(front.values.T[::-1])]
+        found: list[Design | None] = [None] * len(payload)
+        for index in np.unique(payload[:, 0]).tolist():
+            rows = np.flatnonzero(payload[:, 0] == index)
+            base = self.built[index].spec
+            stages = len(base.stages)
+            depths = payload[rows, 1 : 1 + stages]
+            widths = payload[rows, 1 + self.stages : 1 + self.stages + stages]
+            values, _ = self.quantities(base, Chunk(index, depths, widths))
+            for i, row in enumerate(rows.tolist()):
+                spec = edit(base, {"depths": _dashed(depths[i]), "widths": _dashed(widths[i])})
+                found[row] = Design(to_text(spec), {name: values[name][i].item() for name in self.wanted})
+        return tuple(design for design in found if design)
 
     def save(self, path: Path, identity: list[Any], done: _Done) -> None:
         fields = {

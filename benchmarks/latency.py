@@ -3,7 +3,9 @@
 A table is built for each batch size from one set of random designs; another set, drawn with another seed, and some
 published families are then measured end to end and compared with what the table's predictor says of them. The same
 designs are measured twice, in two passes apart in time, so that the machine's own noise stands beside the errors: no
-predictor can be nearer to one pass than another pass is. The last line is one JSON object.
+predictor can be nearer to one pass than another pass is. Before each pass the table's anchor tells the machine's pace,
+and predictions are told at it, as `otoyol measure` tells them; ``usual_pace`` are the errors without that, and
+``same_pace`` those where the anchor's pace is taken out of every single run. The last line is one JSON object.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import random
+import statistics
 import sys
 import tempfile
 import time
@@ -21,9 +24,9 @@ from typing import Any
 import numpy as np
 
 import otoyol
-from otoyol.measure import Predictor, Scorer, build_table, find_engine, random_designs
+from otoyol.measure import Predictor, Scorer, Table, build_table, find_engine, pace_now, random_designs
 from otoyol.measure.designs import macs_of
-from otoyol.measure.turns import Turns
+from otoyol.measure.turns import Turns, counted
 from otoyol.measure.turns import summary as of_samples
 
 FAMILIES = ("resnet18", "resnetv2_50", "seresnet50", "resnext50_32x4d", "resnet50@shortcut=D")
@@ -71,22 +74,26 @@ def one_batch(given: argparse.Namespace, batch: int, folder: Path) -> tuple[list
     predictor = Predictor(table, engine.rules)
     fitted = time.perf_counter() - began
     held = held_out(given, {network.spec for network in table.networks})
-    first = measured(engine, held, given.rounds)
-    second = measured(engine, held, given.rounds)
+    passes = [measured(engine, table, held, given.rounds) for _ in range(2)]
     rows = []
-    for spec, one, two in zip(held, first, second, strict=True):
-        latency = predictor.predict(spec)
-        truth = (one + two) / 2
+    for i, spec in enumerate(held):
+        ms = predictor.predict(spec).ms
+        at, true = ([one[i][key] for one in passes] for key in ("now", "ms"))
+        steady = [one[i]["steady"] for one in passes]
+        latency = predictor.at(sum(at) / 2).predict(spec)
+        truth = sum(true) / 2
         rows.append(
             {
                 "spec": otoyol.to_text(spec),
                 "design": spec,
                 "batch": batch,
-                "measured_ms": truth * 1e3,
+                "measured_ms": truth,
                 "predicted_ms": latency.ms,
-                "error": latency.ms / (truth * 1e3) - 1,
-                "noise": two / one - 1,
-                "inside": latency.low_ms <= truth * 1e3 <= latency.high_ms,
+                "error": latency.ms / truth - 1,
+                "usual_pace": ms / truth - 1,
+                "same_pace": ms / (sum(steady) / 2) - 1,
+                "noise": true[1] / true[0] - 1,
+                "inside": latency.low_ms <= truth <= latency.high_ms,
                 "warned": bool(latency.warnings),
             }
         )
@@ -120,15 +127,19 @@ def held_out(given: argparse.Namespace, known: set[str]) -> list[otoyol.Spec]:
     return [spec for spec in [*designs, *families] if otoyol.to_text(spec) not in known]
 
 
-def measured(engine: Any, specs: list[otoyol.Spec], rounds: int) -> list[float]:
-    """Seconds end to end of each design, freshly loaded, a few taking turns as they do for the table."""
-    found = []
-    turns = Turns(engine.load(min(specs, key=macs_of)), rounds, random.Random(0))
+def measured(engine: Any, table: Table, specs: list[otoyol.Spec], rounds: int) -> list[dict[str, float]]:
+    """Each design end to end, freshly loaded, a few taking turns as they do for the table: ``ms`` as the clock says,
+    ``steady`` at the table's pace, and ``now``, the pace of the machine before the pass."""
+    now, found = pace_now(engine, table), []
+    turns = Turns(engine.load(otoyol.parse(table.anchor_spec)), rounds, random.Random(0))
     for start in range(0, len(specs), TOGETHER):
         loaded = [engine.load(spec) for spec in specs[start : start + TOGETHER]]
         for running in loaded:
             running.whole()
-        found += [of_samples(samples).seconds for samples in turns.run(loaded, lambda running: running.whole())]
+        for samples in turns.run(loaded, lambda running: running.whole()):
+            seconds = statistics.median(samples[i].seconds for i in counted(samples))
+            steady = of_samples(samples, table.pace).seconds
+            found.append({"ms": seconds * 1e3, "steady": steady * 1e3, "now": now})
     return found
 
 
@@ -141,6 +152,8 @@ def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
         "within_5_percent": round(float((error <= 0.05).mean()), 4),
         "within_10_percent": round(float((error <= 0.10).mean()), 4),
         "spearman": round(float(np.corrcoef(ranks(true), ranks(told))[0, 1]), 4),
+        "usual_pace_median_error": round(float(np.median(np.abs([row["usual_pace"] for row in rows]))), 4),
+        "same_pace_median_error": round(float(np.median(np.abs([row["same_pace"] for row in rows]))), 4),
         "median_noise": round(float(np.median(noise)), 4),
         "noise_within_5_percent": round(float((noise <= 0.05).mean()), 4),
         "inside_interval": round(sum(row["inside"] for row in rows) / len(rows), 4),

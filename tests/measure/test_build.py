@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 from _fake import Fake, law
 
+import otoyol
 from otoyol.errors import SpecError
-from otoyol.measure import build_table, load_table, random_designs
+from otoyol.measure import build_table, load_table, pace_now, random_designs
 
 SMALL = {"inputs": ("3x32x32", "3x48x48"), "max_macs": 1e8, "min_macs": 1e5}
 
@@ -94,6 +97,25 @@ def test_disturbed_networks_are_flagged_and_left_aside():
         assert row.seconds == pytest.approx(law(row.op), rel=0.01)
 
 
+def test_a_pace_that_wanders_does_not_reach_the_table():
+    """The machine gets slower and faster by 15% over seconds, as virtual machines do; the law is one all the same."""
+    engine = Fake()
+    engine.shaken = lambda seconds: seconds * (1 + 0.15 * math.sin(engine.now / 0.4))
+    table = build_table(engine, random_designs(60, **SMALL), clock=engine.clock, seconds=1e9, goal=0.0)
+    assert engine.now > 4 * 0.4 and table.drift > 0.2
+    ratios = sorted(row.seconds / law(row.op) for row in table.rows())
+    assert ratios[-1] / ratios[0] < 1.03
+    assert table.pace / engine.truth(otoyol.parse(table.anchor_spec)) == pytest.approx(
+        ratios[len(ratios) // 2], rel=0.01
+    )
+    for number, network in enumerate(table.networks):
+        truth = engine.truth(otoyol.parse(network.spec))
+        assert table.whole(number) / truth == pytest.approx(ratios[len(ratios) // 2], rel=0.03)
+    engine.shaken = lambda seconds: 1.1 * seconds
+    relative = 1.1 * engine.truth(otoyol.parse(table.anchor_spec)) / table.pace
+    assert pace_now(engine, table) == pytest.approx(relative)
+
+
 def test_what_is_refused():
     with pytest.raises(SpecError, match="designs"):
         build_table(Fake(), [])
@@ -128,5 +150,5 @@ def test_a_disturbed_run_is_not_counted():
     samples = turns.run([Disturbed(), Disturbed()], lambda running: running.whole())
     for mine in samples:
         assert {s.seconds for s in mine} == {1.0, 2.0}  # it was disturbed indeed
-        assert summary(mine).seconds == 1.0 and summary(mine).spread == 0
+        assert summary(mine, pace=1.0).seconds == 1.0 and summary(mine, pace=1.0).spread == 0
         assert not any(s.calm for s in mine if s.seconds == 2.0)

@@ -76,6 +76,15 @@ def test_extrapolation_is_told(predictor):
     assert any("no such operator was measured" in warning for warning in unheard.warnings)
 
 
+def test_another_pace_scales_every_prediction(predictor):
+    spec = otoyol.parse("resnet18@input=3x64x64,widths=32-64-96-128")
+    usual, slower = predictor.predict(spec), predictor.at(1.25).predict(spec)
+    assert slower[:3] == pytest.approx([1.25 * ms for ms in usual[:3]])
+    assert predictor.predict(spec) == usual
+    depths, widths = np.array([[2, 2, 2, 2]]), np.array([[32, 64, 96, 128]])
+    assert Scorer(predictor.at(1.25))(spec, depths, widths) == pytest.approx([slower.ms])
+
+
 def test_too_little_to_go_by():
     engine = Fake()
     table = build_table(engine, random_designs(4, **INPUTS), clock=engine.clock)

@@ -33,7 +33,7 @@ def measure(
     json: Json = False,
     lang: Lang = None,
 ) -> None:
-    from otoyol.measure import Predictor, build_table, find_engine
+    from otoyol.measure import Predictor, build_table, find_engine, pace_now
 
     tongue = language(lang)
     wanted = [read_spec(text) for text in specs]
@@ -44,12 +44,13 @@ def measure(
     )
     if sys.stderr.isatty():
         print(file=sys.stderr)
-    predictor = Predictor(made, running.rules)
+    pace = pace_now(running, made) if wanted else 1.0
+    predictor = Predictor(made, running.rules).at(pace)
     found = predictor.predict_many(wanted)
     if json:
-        write_json(_facts(predictor, wanted, found))
+        write_json(_facts(predictor, wanted, found, pace))
     else:
-        write(_page(predictor, table, wanted, found, tongue))
+        write(_page(predictor, table, wanted, found, pace, tongue))
 
 
 def _pool(space: Path | None, seed: int) -> list[Spec]:
@@ -84,7 +85,7 @@ def _show(progress: Progress, lang: str) -> None:
         print("\r" + line.ljust(78), end="", file=sys.stderr, flush=True)
 
 
-def _facts(predictor: Predictor, wanted: list[Spec], found: list[Latency]) -> dict[str, Any]:
+def _facts(predictor: Predictor, wanted: list[Spec], found: list[Latency], pace: float) -> dict[str, Any]:
     table = predictor.table
     return {
         "fingerprint": table.fingerprint,
@@ -93,6 +94,7 @@ def _facts(predictor: Predictor, wanted: list[Spec], found: list[Latency]) -> di
         "seconds": round(table.elapsed, 1),
         "noisy_share": table.noisy,
         "drift": table.drift,
+        "pace": pace,
         "error_median": predictor.error(0.5),
         "error_90": predictor.error(0.9),
         "predictions": [
@@ -102,7 +104,9 @@ def _facts(predictor: Predictor, wanted: list[Spec], found: list[Latency]) -> di
     }
 
 
-def _page(predictor: Predictor, path: Path, wanted: list[Spec], found: list[Latency], lang: str) -> list[Item]:
+def _page(
+    predictor: Predictor, path: Path, wanted: list[Spec], found: list[Latency], pace: float, lang: str
+) -> list[Item]:
     table = predictor.table
     made = table.fingerprint
     versions = ", ".join(f"{name} {version}" for name, version in made["versions"].items())
@@ -123,7 +127,7 @@ def _page(predictor: Predictor, path: Path, wanted: list[Spec], found: list[Late
             (label(spec), *(number(value, lang, ".3g" if value < 100 else ".0f") for value in latency[:3]))
             for spec, latency in zip(wanted, found, strict=True)
         ]
-        items.append(Table("", head, rows))
+        items += [word("measure.pace", lang, pace=pace), Table("", head, rows)]
         items += [
             word("measure.beyond", lang, design=label(spec), what="; ".join(latency.warnings))
             for spec, latency in zip(wanted, found, strict=True)

@@ -7,6 +7,7 @@ import random
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from statistics import median
 from typing import NamedTuple
 
 from otoyol.errors import SpecError
@@ -15,9 +16,9 @@ from otoyol.measure.engine import Engine
 from otoyol.measure.fingerprint import fingerprint
 from otoyol.measure.fused import FusedOp, fuse
 from otoyol.measure.table import Network, Table, load_table, timing
-from otoyol.measure.turns import Turns, counted, is_calm, summary
+from otoyol.measure.turns import WARM_UP, Turns, counted, is_calm, paces, summary
 from otoyol.ops import lower
-from otoyol.spec import Spec, to_text
+from otoyol.spec import Spec, parse, to_text
 
 SAVE_SECONDS = 5.0
 TOGETHER = 6  # networks that take turns
@@ -25,6 +26,7 @@ FIRST = 4  # rounds of turns that are chosen blindly, before there is anything t
 CANDIDATES = 240  # of the pool that are weighed at a time
 FEWEST = 12  # networks, however short the time
 GROWN = 1.2  # how much larger the table must be before it is asked again
+READINGS = 40  # of the anchor, to know the present pace
 REFIT_SHARE = 0.15  # of all time at most that goes into choosing
 
 
@@ -98,9 +100,8 @@ class _Builder:
         self.began, self.choosing, self.known = clock(), 0.0, 0
         self.queue: list[Spec] = []
         self.disagreement: float | None = None
-        self.turns = Turns(
-            engine.load(min(designs[:64], key=macs_of)), rounds, self.random, [s for _, s in table.anchor]
-        )
+        table.anchor_spec = table.anchor_spec or text_of(min(designs[:64], key=macs_of))
+        self.turns = Turns(engine.load(parse(table.anchor_spec)), rounds, self.random, [s for _, s in table.anchor])
         self.fused: dict[Spec, list[FusedOp]] = {}
 
     def round(self) -> None:
@@ -113,10 +114,14 @@ class _Builder:
         self.table.anchor.append((self.clock() - self.began, timing(self.turns.readings[-TOGETHER:]).seconds))
         for spec, samples, trace, whole in zip(chosen, traced, traces, wholes, strict=True):
             steps = tuple(self.table.index(op) for op in self._fused(spec))
-            summaries = [timing(column) for column in zip(*(trace[i] for i in counted(samples)), strict=True)]
+            pace = median(paces(samples) + paces(whole))
+            runs = [[t / samples[i].pace * pace for t in trace[i]] for i in counted(samples)]
+            summaries = [timing(column) for column in zip(*runs, strict=True)]
             seconds, spreads = tuple(t.seconds for t in summaries), tuple(t.spread for t in summaries)
             calm = is_calm(samples) and is_calm(whole)
-            self.table.networks.append(Network(text_of(spec), steps, seconds, spreads, summary(whole), calm))
+            self.table.networks.append(
+                Network(text_of(spec), steps, seconds, spreads, summary(whole, pace), pace, calm)
+            )
 
     def _fused(self, spec: Spec) -> list[FusedOp]:
         if spec not in self.fused:
@@ -158,6 +163,14 @@ class _Builder:
             a, b = (np.array([side[op] for op in fused]) for side in (ours, theirs))
             unsure.append(float(np.sqrt(((a - b) ** 2).sum()) * 2 / (a + b).sum() / 2**0.5))
         return unsure
+
+
+def pace_now(engine: Engine, table: Table) -> float:
+    """How long the machine takes at present, relative to the pace that the table's seconds are told at: 1.05 is 5%
+    slower. Runs the table's anchor for a moment."""
+    anchor = engine.load(parse(table.anchor_spec))
+    readings = [anchor.whole() for _ in range(WARM_UP + READINGS)]
+    return median(readings[WARM_UP:]) / table.pace
 
 
 def text_of(spec: Spec) -> str:

@@ -16,7 +16,7 @@ from otoyol.measure.fingerprint import check_fingerprint
 from otoyol.measure.fused import FusedOp
 from otoyol.spec.files import write_text
 
-FORMAT = 1
+FORMAT = 2
 NOISY = 0.10  # interquartile range over median beyond which a timing is called noisy
 ENOUGH_CALM = 24  # networks from which the disturbed ones are left aside
 MAX_BYTES = 1 << 28
@@ -47,13 +47,15 @@ def timing(samples: Sequence[float]) -> Timing:
 
 class Network(NamedTuple):
     """One measured network. ``steps`` index the table's operators in the order they ran, ``seconds`` and ``spreads``
-    belong to them; ``whole`` is the network end to end. ``calm``: enough of its runs were undisturbed."""
+    belong to them; ``whole`` is the network end to end; all as they are where the anchor takes ``pace`` seconds.
+    ``calm``: enough of its runs were undisturbed."""
 
     spec: str
     steps: tuple[int, ...]
     seconds: tuple[float, ...]
     spreads: tuple[float, ...]
     whole: Timing
+    pace: float
     calm: bool = True
 
 
@@ -72,13 +74,14 @@ class Row(NamedTuple):
 
 @dataclass
 class Table:
-    """``elapsed`` seconds went into it; ``anchor`` is one network again and again, so that drift shows: (elapsed,
-    seconds). ``finished`` is False where building was interrupted."""
+    """``elapsed`` seconds went into it; ``anchor`` is one network again and again, so that the machine's pace shows:
+    (elapsed, seconds). ``finished`` is False where building was interrupted."""
 
     fingerprint: dict[str, Any]
     operators: list[FusedOp] = field(default_factory=list)
     networks: list[Network] = field(default_factory=list)
     anchor: list[tuple[float, float]] = field(default_factory=list)
+    anchor_spec: str = ""
     elapsed: float = 0.0
     finished: bool = False
 
@@ -99,15 +102,27 @@ class Table:
         calm = [i for i, network in enumerate(self.networks) if network.calm]
         return calm if len(calm) >= ENOUGH_CALM else list(range(len(self.networks)))
 
+    @property
+    def pace(self) -> float:
+        """The anchor's seconds at the pace that :meth:`rows` and :meth:`whole` tell times at: the usual one."""
+        return median(self.networks[i].pace for i in self.trusted)
+
+    def whole(self, number: int) -> float:
+        """Seconds of a network end to end, at the table's pace."""
+        network = self.networks[number]
+        return network.whole.seconds * self.pace / network.pace
+
     def rows(self, networks: Sequence[int] | None = None) -> list[Row]:
-        """The table proper: every operator that occurs in the networks (the trusted, or those of these numbers)."""
+        """The table proper: every operator that occurs in the networks (the trusted, or those of these numbers),
+        at the table's pace."""
         found: dict[int, list[float]] = {}
         spreads: dict[int, list[float]] = {}
+        pace = self.pace if self.networks else 0.0
         for number in self.trusted if networks is None else networks:
             network = self.networks[number]
             here: dict[int, list[float]] = {}
             for step, seconds, spread in zip(network.steps, network.seconds, network.spreads, strict=True):
-                here.setdefault(step, []).append(seconds)
+                here.setdefault(step, []).append(seconds * pace / network.pace)
                 spreads.setdefault(step, []).append(spread)
             for step, samples in here.items():
                 found.setdefault(step, []).append(median(samples))
@@ -144,6 +159,7 @@ class Table:
             "finished": self.finished,
             "elapsed_seconds": round(self.elapsed, 1),
             "noisy_share": round(self.noisy, 4),
+            "anchor_spec": self.anchor_spec,
             "anchor": [[round(at, 1), _micro(s)] for at, s in self.anchor],
             "operator_fields": list(names),
         }
@@ -165,6 +181,7 @@ def _network_fields(network: Network) -> dict[str, Any]:
         "whole_spread": round(network.whole.spread, 4),
         "rounds": network.whole.rounds,
         "noisy": network.whole.noisy,
+        "pace_us": _micro(network.pace),
         "calm": network.calm,
         "steps": list(network.steps),
         "us": [_micro(s) for s in network.seconds],
@@ -211,8 +228,19 @@ def _table(fields: Any) -> Table:
             raise ValueError("steps and timings of different lengths")
         whole = Timing(row["whole_us"] * 1e-6, float(row["whole_spread"]), int(row["rounds"]))
         networks.append(
-            Network(str(row["spec"]), steps, tuple(s * 1e-6 for s in seconds), spreads, whole, bool(row["calm"]))
+            Network(
+                str(row["spec"]),
+                steps,
+                tuple(s * 1e-6 for s in seconds),
+                spreads,
+                whole,
+                float(row["pace_us"]) * 1e-6,
+                bool(row["calm"]),
+            )
         )
     anchor = [(float(at), s * 1e-6) for at, s in fields["anchor"]]
     fingerprint = dict(fields["fingerprint"])
-    return Table(fingerprint, operators, networks, anchor, float(fields["elapsed_seconds"]), bool(fields["finished"]))
+    return Table(
+        fingerprint, operators, networks, anchor, str(fields["anchor_spec"]),
+        float(fields["elapsed_seconds"]), bool(fields["finished"]),
+    )  # fmt: skip

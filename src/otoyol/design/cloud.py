@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from otoyol.cost import count_batch
-from otoyol.search import Budget, Scorer, Space, draw, structures
+from otoyol.search import Budget, Space, draw, structures
 from otoyol.search.linear import layers, receptive_field
+from otoyol.search.stream import Scorer
 from otoyol.spec import Spec
 
 Floats = NDArray[np.float64]

@@ -16,17 +16,21 @@ from otoyol import __version__
 from otoyol.draw.labels import check_lang, spec_name
 from otoyol.errors import SpecError
 from otoyol.explain.text import catalogue, say
-from otoyol.report.tables import grid
+from otoyol.report.section import Image, Section, image_file
+from otoyol.report.tables import Grid, grid
 from otoyol.report.view import LETTERS, comparison_view, design_view
 from otoyol.spec import Spec
 from otoyol.spec.files import write_text
 
 
-def html(specs: Sequence[Spec], lang: str = "en", *, date: str | None = None, command: str | None = None) -> str:
+def html(
+    specs: Sequence[Spec], lang: str = "en", *, date: str | None = None, command: str | None = None,
+    title: str | None = None, sections: Sequence[Section] = (),
+) -> str:  # fmt: skip
     """The report as one HTML document that needs nothing else: no script, no network, no other file.
 
     Several designs are compared with the first. ``date`` (ISO, by default today's in UTC) and ``command`` are what
-    the page says of its making; equal arguments give equal text. Raises SpecError for no design, too many, or an
+    the page says of its making; equal arguments give equal text. ``sections`` come before the designs. Raises SpecError for no design, too many, or an
     unknown language.
     """
     check_lang(lang)
@@ -34,7 +38,7 @@ def html(specs: Sequence[Spec], lang: str = "en", *, date: str | None = None, co
     if not 1 <= len(specs) <= len(LETTERS):
         raise SpecError("specs", f"{len(specs)} designs", f"1 to {len(LETTERS)}")
     names = [spec_name(spec) for spec in specs]
-    title = (
+    title = title or (
         say("report.title.one", lang, name=names[0])
         if len(specs) == 1
         else say("report.title.many", lang, designs=len(specs))
@@ -48,6 +52,7 @@ def html(specs: Sequence[Spec], lang: str = "en", *, date: str | None = None, co
         date=date or datetime.datetime.now(datetime.UTC).date().isoformat(),
         command=command or shlex.join(["otoyol", "report", *names, "--lang", lang]),
         designs=[design_view(spec, i, len(specs), lang) for i, spec in enumerate(specs)],
+        sections=sections,
         comparison=comparison_view(specs, lang) if len(specs) > 1 else None,
     )  # fmt: skip
 
@@ -85,4 +90,4 @@ def _words(lang: str) -> dict[str, str]:
     return {key.removeprefix(prefix): text for key, text in catalogue(lang).items() if key.startswith(prefix)}
 
 
-__all__ = ["html", "write"]
+__all__ = ["Grid", "Image", "Section", "html", "image_file", "write"]

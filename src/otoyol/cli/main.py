@@ -28,6 +28,7 @@ VERBS = (
     "match",
     "search",
     "measure",
+    "probe",
     "cost",
     "draw",
     "check",
@@ -41,19 +42,26 @@ EXTRAS = {"torch": "torch", "torchvision": "torch", "safetensors": "torch", "tim
 FINE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 
 
-def make_app(help_formatter: str | None = None) -> App:
-    """The command line as data: a verb is a module of the same name that is imported only when it is called."""
+def make_app(plain_help: bool = False) -> App:
+    """The command line as data: a verb is a module of the same name that is imported only when it is called.
+    ``plain_help`` draws no boxes and breaks no lines, for a pipe."""
     from cyclopts import App, Parameter
 
     from otoyol.cli.words import language, word
 
     lang = language()
+    console = None
+    if plain_help:
+        from rich.console import Console
+
+        console = Console(width=1000)
     app = App(
         name="otoyol",
         help=word("help.otoyol", lang),
         help_epilogue=word("help.epilogue", lang),
         help_format="plaintext",
-        help_formatter=help_formatter,  # type: ignore[arg-type]
+        help_formatter="plain" if plain_help else None,
+        console=console,
         version=__version__,
         default_parameter=Parameter(negative=(), show_default=False),
     )
@@ -72,7 +80,7 @@ def run(tokens: Sequence[str]) -> int:
     from cyclopts import CycloptsError
 
     helps = not tokens or "--help" in tokens or "-h" in tokens
-    app = make_app("plain" if helps and not sys.stdout.isatty() else None)
+    app = make_app(plain_help=helps and not sys.stdout.isatty())
     words = [STANDARD_INPUT if token == "-" else token for token in tokens]  # cyclopts takes - for an option
     try:
         result = app(words, print_error=False, exit_on_error=False, verbose=False, result_action="return_value")

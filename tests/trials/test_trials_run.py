@@ -69,7 +69,7 @@ def test_one_worker_tries_each_design_once(url: str, tmp_path: Path) -> None:
 
 def test_two_processes_share_a_study(url: str, tmp_path: Path) -> None:
     log = tmp_path / "log"
-    both = [worker(url, log, 24, 0.01) for _ in range(2)]
+    both = [worker(url, log, 24, 0.01, 60, 0) for _ in range(2)]
     for process in both:
         out, err = process.communicate(timeout=120)
         assert (out, err, process.returncode) == ("24 True\n", "", 0)
@@ -81,7 +81,7 @@ def test_two_processes_share_a_study(url: str, tmp_path: Path) -> None:
 
 def test_a_killed_worker_s_trial_is_taken_up_by_another(url: str, tmp_path: Path) -> None:
     log = tmp_path / "log"
-    first = worker(url, log, 3, 0.0, 2, "design0")
+    first = worker(url, log, 3, 0.0, 2, 1)
     wait_for(log, "begin", 1)
     first.send_signal(signal.SIGKILL)
     first.wait(timeout=60)
@@ -95,7 +95,7 @@ def test_a_killed_worker_s_trial_is_taken_up_by_another(url: str, tmp_path: Path
 
 def test_a_design_whose_worker_dies_each_time_is_lost(url: str, tmp_path: Path) -> None:
     log = tmp_path / "log"
-    process = worker(url, log, 1, 0.0, 1, "design0")
+    process = worker(url, log, 1, 0.0, 1, 1)
     wait_for(log, "begin", 1)
     process.kill()
     process.wait(timeout=60)
@@ -107,7 +107,7 @@ def test_a_design_whose_worker_dies_each_time_is_lost(url: str, tmp_path: Path) 
 def test_a_worker_taken_for_dead_that_wakes_up_counts_for_nothing(url: str, tmp_path: Path) -> None:
     """Its trial was given to another and is complete; what the sleeper still says of it is dropped."""
     log = tmp_path / "log"
-    sleeper = worker(url, log, 1, 0.3, 1)
+    sleeper = worker(url, log, 1, 0.3, 1, 0)
     wait_for(log, "begin", 1)
     os.kill(sleeper.pid, signal.SIGSTOP)
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -65,6 +66,17 @@ class Images(Dataset[tuple[Tensor, int]]):
         if errors and not found:
             raise errors[0]
         return found
+
+
+    def take(self, indices: Sequence[int]) -> Images:
+        """The samples at ``indices`` alone."""
+        names, labels = [self.names[index] for index in indices], [self.labels[index] for index in indices]
+        opener = partial(_taken, self._open, tuple(indices))
+        return Images(names, labels, self.classes, self.image, opener, self.unreadable)
+
+
+def _taken(open_image: Callable[[int], Image], indices: Sequence[int], index: int) -> Image:
+    return open_image(indices[index])
 
 
 def unreadable_errors() -> tuple[type[Exception], ...]:

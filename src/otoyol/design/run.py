@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from otoyol.design.choose import Choice, choose
 from otoyol.design.cloud import Cloud, sample, values_of
@@ -19,6 +19,7 @@ from otoyol.spec import Spec, parse
 if TYPE_CHECKING:
     from otoyol.measure import Latency, Predictor
 
+Item = TypeVar("Item", Budget, Objective)
 # What is told of every design beside objectives and budgets.
 ALWAYS = ("depth", "params", "macs", "activations", "train_bytes")
 
@@ -28,13 +29,15 @@ class NothingFits(OtoyolError):
 
 
 class Wish(NamedTuple):
-    """What is looked for, every default filled in. ``budgets``: the user's and, behind them, the task's own."""
+    """What is looked for, every default filled in. ``budgets``: the user's, of which there are ``own_budgets``, and
+    behind them the task's. ``own_objectives``: the user named them."""
 
     task: Task
     space: Space
     budgets: tuple[Budget, ...]
     own_budgets: int
     objectives: tuple[Objective, ...]
+    own_objectives: bool
     count: int
     seed: int
     equal: Quantity
@@ -67,16 +70,21 @@ class Result(NamedTuple):
 def wish_for(
     task: str, *, image: str | None = None, budgets: Sequence[str] = (), space: str | None = None,
     maximize: Sequence[str] = (), minimize: Sequence[str] = (), count: int = 1_000_000, seed: int = 0,
-    latencies: Sequence[str] = (),
+    latencies: Sequence[str] = (), place: Callable[[str], str] = str,
 ) -> Wish:  # fmt: skip
-    """The wish in words made whole. ``latencies``: where latency is predicted, as after the @. Raises SpecError."""
+    """The wish in words made whole. ``latencies``: where latency is predicted, ``ort,b1,t2``; ``place`` turns what
+    stands behind an @ into one of them. Raises SpecError."""
     kind = find_task(task)
     searched = space_for(kind, space, image)
-    own = [parse_budget(words) for words in budgets]
+    own = [_placed(parse_budget(words), place) for words in budgets]
     asked = (*own, *budgets_of(kind, parse(searched.base).input))
-    where = list(dict.fromkeys([*(b.where for b in own if b.quantity == LATENCY), *latencies]))
-    objectives = objectives_of(kind, maximize, minimize, where)
-    return Wish(kind, searched, asked, len(own), tuple(objectives), count, seed, equal_by(own))
+    objectives = tuple(_placed(o, place) for o in objectives_of(kind, maximize, minimize, latencies))
+    given = bool(maximize or minimize)
+    return Wish(kind, searched, asked, len(own), objectives, given, count, seed, equal_by(own))
+
+
+def _placed(item: Item, place: Callable[[str], str]) -> Item:
+    return item._replace(where=place(item.where)) if item.quantity == LATENCY else item
 
 
 def design(

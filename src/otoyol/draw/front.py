@@ -15,6 +15,7 @@ from otoyol.draw.labels import check_lang, say
 PANELS = 3  # pairs of objectives in one scatter
 LINES = 200  # of a front in parallel coordinates
 CHOSEN = ("series3", "*")
+ERROR = "error"
 MARKS = (("series1", "s"), ("series2", "D"), ("series4", "^"), ("series5", "v"))
 
 
@@ -26,7 +27,7 @@ class Mark(NamedTuple):
 
 
 class Scene(NamedTuple):
-    """``front`` and ``cloud``: quantity → figures, one a design; ``within``: which of the cloud meet all budgets.
+    """A search. ``front`` and ``cloud``: quantity → figures, one a design; ``within``: which of the cloud meet all budgets.
     ``better``: objective → 1 where more is better, -1 where less is. ``limits``: quantity → the budget's bound."""
 
     front: Mapping[str, np.ndarray]
@@ -36,6 +37,7 @@ class Scene(NamedTuple):
     rivals: tuple[Mark, ...]
     better: Mapping[str, int]
     limits: Mapping[str, float]
+    errors: np.ndarray  # of designs that were tried, in percent; empty without trials
 
 
 def pareto_plot(scene: Scene, folder: Path, lang: str = "en", stem: str = "pareto") -> None:
@@ -49,7 +51,7 @@ def pareto_plot(scene: Scene, folder: Path, lang: str = "en", stem: str = "paret
     with figure(max(6.4, 4.7 * len(pairs)), 4.9) as drawn:
         for axes, (x, y) in zip(drawn.subplots(1, len(pairs), squeeze=False).flat, pairs, strict=True):
             _scatter(axes, scene, x, y, lang)
-        _legend(drawn, lang)
+        _legend(drawn)
         save(drawn, folder, stem)
 
 
@@ -101,9 +103,12 @@ def _axis_name(scene: Scene, key: str, lang: str) -> str:
     return name + (f" ({say('draw.front.more' if sense > 0 else 'draw.front.less', lang)})" if sense else "")
 
 
-def _legend(drawn: Any, lang: str) -> None:
-    handles, names = drawn.axes[0].get_legend_handles_labels()
-    drawn.legend(handles, names, loc="outside lower center", ncols=3, frameon=False, fontsize=9)
+def _legend(drawn: Any) -> None:
+    found: dict[str, Any] = {}
+    for axes in drawn.axes:
+        handles, names = axes.get_legend_handles_labels()
+        found = {**dict(zip(names, handles, strict=True)), **found}
+    drawn.legend(found.values(), found.keys(), loc="outside lower center", ncols=3, frameon=False, fontsize=9)
 
 
 def parallel_plot(scene: Scene, folder: Path, lang: str = "en", stem: str = "parallel") -> None:
@@ -158,7 +163,7 @@ def parallel_plot(scene: Scene, folder: Path, lang: str = "en", stem: str = "par
         axes.tick_params(length=0, pad=16)
         axes.set_yticks([])
         axes.set_xlim(-0.45, len(keys) - 0.55)
-        _legend(drawn, lang)
+        _legend(drawn)
         save(drawn, folder, stem)
 
 
@@ -170,6 +175,8 @@ def edf_plot(scene: Scene, folder: Path, lang: str = "en", stem: str = "edf") ->
     """
     check_lang(lang)
     keys = list(scene.cloud)
+    if len(scene.errors):
+        keys.insert(0, ERROR)
     columns = min(3, len(keys))
     down = -(-len(keys) // columns)
     with figure(max(6.4, 3.9 * columns), 3.2 * down + 0.7) as drawn:
@@ -178,13 +185,18 @@ def edf_plot(scene: Scene, folder: Path, lang: str = "en", stem: str = "edf") ->
             axes.set_visible(False)
         for axes, key in zip(panels, keys, strict=False):
             _edf(axes, scene, key, lang)
+        if len(scene.errors):
+            panels[0].ecdf(scene.errors, color=colour("series3"), linewidth=1.8, label=say("draw.front.tried", lang))
         for row in range(down):
             panels[row * columns].set_ylabel(say("draw.front.share", lang), fontsize=10)
-        _legend(drawn, lang)
+        _legend(drawn)
         save(drawn, folder, stem)
 
 
 def _edf(axes: Any, scene: Scene, key: str, lang: str) -> None:
+    if key == ERROR:
+        _edf_frame(axes, key, scene.errors, lang)
+        return
     column = scene.cloud[key]
     for figures, shade, line, label in (
         (column, "series5", "-", "draw.front.all"),
@@ -204,7 +216,11 @@ def _edf(axes: Any, scene: Scene, key: str, lang: str) -> None:
         axes.axvline(scene.limits[key], color=colour("ink"), linestyle=":", linewidth=1.3, label=say("draw.front.limit", lang))
     marks = [mark.values[key] for mark in (scene.chosen, *scene.rivals) if key in mark.values]
     everything = np.concatenate([column, marks, [scene.limits[key]] if key in scene.limits else []])
-    scale_axis(axes.xaxis, key, float(everything.min()), float(everything.max()), lang)
+    _edf_frame(axes, key, everything, lang)
+
+
+def _edf_frame(axes: Any, key: str, figures: np.ndarray, lang: str) -> None:
+    scale_axis(axes.xaxis, key, float(figures.min()), float(figures.max()), lang)
     axes.yaxis.set_major_formatter(lambda value, _: say("draw.front.percent", lang, share=value))
     axes.set_ylim(0, 1.02)
     axes.set_title(quantity_name(key, lang), fontsize=10.5, loc="left")

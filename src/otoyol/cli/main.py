@@ -27,6 +27,7 @@ VERBS = (
     "compare",
     "match",
     "search",
+    "trials",
     "measure",
     "probe",
     "cost",
@@ -37,7 +38,8 @@ VERBS = (
     "completion",
 )
 EXTRAS = {"torch": "torch", "torchvision": "torch", "safetensors": "torch", "timm": "timm", "matplotlib": "plot",
-          "sklearn": "demo", "PIL": "demo", "onnx": "ort", "onnxruntime": "ort"}  # fmt: skip
+          "sklearn": "demo", "PIL": "demo", "onnx": "ort", "onnxruntime": "ort",
+          "optuna": "trials", "sqlalchemy": "trials", "psycopg": "trials"}  # fmt: skip
 
 FINE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 

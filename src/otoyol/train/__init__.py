@@ -1,4 +1,5 @@
-"""Training. ``train_steps`` is the plain loop for short runs; ``accuracy`` is what it reached."""
+"""Training. ``train_steps`` is the plain loop for short runs; ``accuracy`` is what it reached, ``ShortTraining`` a
+trial of a design."""
 
 from __future__ import annotations
 
@@ -10,5 +11,6 @@ except ModuleNotFoundError as error:
     raise MissingExtraError("torch", "torch") from error
 
 from otoyol.train.short import Step, accuracy, constant, cosine, train_steps
+from otoyol.train.trial import ShortTraining
 
-__all__ = ["Step", "accuracy", "constant", "cosine", "train_steps"]
+__all__ = ["ShortTraining", "Step", "accuracy", "constant", "cosine", "train_steps"]

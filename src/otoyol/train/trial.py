@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Generator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 
@@ -19,7 +20,8 @@ from otoyol.train.short import accuracy, cosine, train_steps
 HELD_OUT = 5  # one training image in so many judges; the test split stays unseen for the design that is chosen
 
 
-class ShortTraining(NamedTuple):
+@dataclass(frozen=True)
+class ShortTraining:
     """Called with a design's text form it trains it and yields (step, accuracy from 0 to 1) ``reports`` times.
 
     ``steps`` batches of ``batch`` images at the learning rate ``lr``, cosine to 0. The head takes the data's classes.

@@ -14,5 +14,17 @@ from otoyol.trials.front import Front, read_front
 from otoyol.trials.prune import Halving, Median, parse_prune
 from otoyol.trials.run import Progress, Trials, run_trials
 from otoyol.trials.standing import Tried
+from otoyol.trials.storage import shown
 
-__all__ = ["Front", "Halving", "Median", "Progress", "Trials", "Tried", "parse_prune", "read_front", "run_trials"]
+__all__ = [
+    "Front",
+    "Halving",
+    "Median",
+    "Progress",
+    "Trials",
+    "Tried",
+    "parse_prune",
+    "read_front",
+    "run_trials",
+    "shown",
+]

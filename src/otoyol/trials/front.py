@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from otoyol.errors import SpecError
 from otoyol.spec import parse
@@ -33,8 +33,8 @@ def read_front(path: str | os.PathLike[str]) -> Front:
         raise SpecError("front", f"{path.name} of more than {MAX_BYTES} bytes", f"at most {MAX_BYTES} bytes")
     try:
         rows = json.loads(data)["designs"]
-        found = {row["spec"]: {name: row[name] for name in row if _is_cost(row[name])} for row in rows}
-    except (ValueError, KeyError, TypeError, RecursionError):
+        found = {row["spec"]: _costs(row) for row in rows}
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise SpecError("front", path.name, SHAPE) from None
     if not found:
         raise SpecError("front", f"{path.name} without a design", "at least one design")
@@ -45,5 +45,7 @@ def read_front(path: str | os.PathLike[str]) -> Front:
     return Front(tuple(found), tuple(found.values()))
 
 
-def _is_cost(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+def _costs(row: dict[str, Any]) -> dict[str, float]:
+    """The row's figures, and of each table's latency the one expected."""
+    latency = {f"latency_ms@{where}": told["ms"] for where, told in row.get("latency", {}).items()}
+    return {name: value for name, value in {**row, **latency}.items() if type(value) in (int, float)}

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from otoyol.cli.inputs import label, read_spec, title
+from otoyol.cli.latency import LATENCY, Tables, extrapolations, interval, latency_facts
 from otoyol.cli.options import Equal, Json, Lang, SpecTexts, option
 from otoyol.cli.output import Item, Table, write, write_json
 from otoyol.cli.words import language, number, signed, word
@@ -13,6 +16,7 @@ from otoyol.errors import SpecError
 if TYPE_CHECKING:
     from otoyol.spec import Spec
 
+SHAPE = (("depths", ""), ("widths", ""))
 QUANTITIES = (
     ("params", "si"), ("macs", "si"), ("activations", "si"), ("weight_bytes", "bytes"), ("train_bytes", "bytes"),
     ("train_bytes_lean", "bytes"), ("peak_inference_bytes", "bytes"), ("flops_per_byte", ".1f"),
@@ -26,69 +30,96 @@ def compare(
     *,
     batch: Annotated[int, option("batch", "--batch")] = 1,
     equal: Annotated[Equal | None, option("compare.equal", "--equal")] = None,
+    table: Annotated[Path | None, option("one_table", "--table")] = None,
     json: Json = False,
     lang: Lang = None,
 ) -> None:
     designs = [read_spec(text) for text in specs]
     if len(designs) < 2:
         raise SpecError("specs", len(designs), "two or more")
+    tables = Tables([table] if table else [])
     if equal:
-        designs[1:] = [_matched(designs[0], design, equal, batch) for design in designs[1:]]
-    facts = [facts_of(design, batch) for design in designs]
+        designs[1:] = [_matched(designs[0], design, equal, batch, tables) for design in designs[1:]]
+    facts = [facts_of(design, batch, tables) for design in designs]
     if json:
         write_json(facts)
     else:
-        write(page(facts, [title(design) for design in designs], language(lang)))
+        speak = language(lang)
+        write([*page(facts, [title(design) for design in designs], speak), *tables.notes(speak)])
 
 
-def _matched(baseline: Spec, design: Spec, equal: Equal, batch: int) -> Spec:
+def _matched(baseline: Spec, design: Spec, equal: Equal, batch: int, tables: Tables) -> Spec:
     from otoyol.search import match
 
-    found = match(baseline, design, equal=equal, batch=batch)
+    found = match(baseline, design, batch=batch, **measure_of(equal, tables))
     if not found.within:
         raise SpecError("equal", f"{label(design)} to {equal}", f"a design that can be matched ({found.reason})")
     return found.spec
 
 
-def facts_of(spec: Any, batch: int) -> dict[str, Any]:
+def measure_of(equal: Equal, tables: Tables) -> dict[str, Any]:
+    """What is held equal, as :func:`otoyol.search.match` takes it."""
+    return {"equal": LATENCY, "scorer": tables.scorer(tables.where())} if equal == "latency" else {"equal": equal}
+
+
+def facts_of(spec: Any, batch: int, tables: Tables) -> dict[str, Any]:
     from otoyol.audit import highway
     from otoyol.cli.facts import count_facts, tap_facts
     from otoyol.cost import count
 
     audit, tap = highway(spec), tap_facts(spec)[-1]
+    latency = {where: latency_facts(tables.scorer(where).predictor.predict(spec)) for where in tables}
     return {
         "spec": label(spec),
         "family": spec.family,
         "batch": batch,
+        "depths": [stage.depth for stage in spec.stages],
+        "widths": [stage.width for stage in spec.stages],
         **count_facts(count(spec, batch=batch)),
         "receptive_field": tap["receptive_field"],
         "stride": tap["stride"],
         "blocks": len(audit.blocks),
         "open_blocks": audit.pure,
         "longest_open_run": audit.run.length,
+        **({"latency": latency} if latency else {}),
     }
 
 
-def page(facts: list[dict[str, Any]], titles: list[str], lang: str) -> list[Item]:
+def page(
+    facts: list[dict[str, Any]], titles: list[str], lang: str, quantities: Sequence[tuple[str, str]] = QUANTITIES
+) -> list[Item]:
     """The first design's figures, then the others' with their differences; few columns, so that names may be long."""
     names = [f"{letter}  {name}" for letter, name in zip(_letters(len(facts)), titles, strict=True)]
     head, rows = [word("head.quantity", lang), "A"], []
     for letter in _letters(len(facts))[1:]:
         head += [letter, f"{letter} − A"]
-    for key, unit in QUANTITIES:
+    for key, unit in quantities:
         base = facts[0][key]
-        cells = [word(f"head.{key}", lang), number(base, lang, unit)]
+        cells = [word(f"head.{key}", lang), _figure(base, lang, unit)]
         for row in facts[1:]:
-            cells += [number(row[key], lang, unit), _difference(row[key], base, lang)]
+            cells += [_figure(row[key], lang, unit), _difference(row[key], base, lang)]
         rows.append(tuple(cells))
-    return ["\n".join(names), Table(word("title.compare", lang), tuple(head), rows)]
+    for where in facts[0].get("latency", ()):
+        told = [row["latency"][where] for row in facts]
+        cells = [f"{word(f'head.{LATENCY}', lang)} {where}", interval(told[0], lang)]
+        for latency in told[1:]:
+            cells += [interval(latency, lang), _difference(latency["ms"], told[0]["ms"], lang)]
+        rows.append(tuple(cells))
+    warned = extrapolations(dict(zip(_letters(len(facts)), facts, strict=True)), lang)
+    return ["\n".join(names), Table(word("title.compare", lang), tuple(head), rows), *warned]
+
+
+def _figure(value: Any, lang: str, unit: str) -> str:
+    return "-".join(map(str, value)) if isinstance(value, list) else number(value, lang, unit)
 
 
 def _letters(count: int) -> list[str]:
     return [chr(ord("A") + i) if i < 26 else f"A{i}" for i in range(count)]
 
 
-def _difference(value: float, base: float, lang: str) -> str:
+def _difference(value: Any, base: Any, lang: str) -> str:
     if value == base:
         return "="
+    if isinstance(value, list):
+        return ""
     return signed(value / base - 1, lang, ".1%") if base else signed(value - base, lang)

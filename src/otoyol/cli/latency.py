@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,9 @@ from otoyol.errors import SpecError
 
 if TYPE_CHECKING:
     from otoyol.measure import Latency, Scorer, Table
+
+LATENCY = "latency_ms"
+TOLD = 3  # warnings
 
 
 class Tables:
@@ -62,9 +65,28 @@ class Tables:
         ]
 
 
-def facts_of(latency: Latency) -> dict[str, Any]:
+def latency_facts(latency: Latency) -> dict[str, Any]:
     return {**latency._asdict(), "warnings": list(latency.warnings)}
 
 
-def milliseconds(value: float, lang: str) -> str:
-    return number(value, lang, ".3g" if value < 100 else ".0f")
+def interval(told: dict[str, Any], lang: str) -> str:
+    """``29.9 (27–35)``, with a star where it lies outside of what was measured."""
+    middle, low, high = (number(told[key], lang, ".3g" if told[key] < 100 else ".0f") for key in _BOUNDS)
+    return f"{middle} ({low}–{high})" + " *" * bool(told["warnings"])
+
+
+_BOUNDS = ("ms", "low_ms", "high_ms")
+
+
+def extrapolations(designs: Mapping[str, dict[str, Any]], lang: str) -> list[str]:
+    """A sentence for every table outside of which some of the designs lie; ``--json`` has each design's warnings.
+    ``designs`` are facts by the names that the page gives them."""
+    sentences = []
+    for where in next(iter(designs.values())).get("latency", ()):
+        beyond = {name: row["latency"][where]["warnings"] for name, row in designs.items()}
+        beyond = {name: warnings for name, warnings in beyond.items() if warnings}
+        if beyond:
+            what = list(dict.fromkeys(warning for warnings in beyond.values() for warning in warnings))
+            told = "; ".join(what[:TOLD]) + "; …" * (len(what) > TOLD)
+            sentences.append(word("note.extrapolated", lang, where=where, designs=", ".join(beyond), what=told))
+    return ["\n".join(sentences)] if sentences else []

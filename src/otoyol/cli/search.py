@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
-from otoyol.cli.latency import Tables, facts_of, milliseconds
+from otoyol.cli.latency import LATENCY, Tables, extrapolations, interval, latency_facts
 from otoyol.cli.options import Json, Lang, option
 from otoyol.cli.output import Table, dumps, write, write_json
 from otoyol.cli.words import language, number, word
@@ -18,9 +18,7 @@ if TYPE_CHECKING:
     Item = TypeVar("Item", Budget, Objective)
 
 SHOWN = 20
-TOLD = 3  # warnings
 BYTES = "_bytes"
-LATENCY = "latency_ms"
 
 
 def search(
@@ -83,7 +81,7 @@ def _row(design: Design, tables: Tables) -> dict[str, Any]:
     for where in tables:
         predictor, known = tables.scorer(where).predictor, design.values.get(f"{LATENCY}@{where}")
         latency = predictor.predict(spec) if known is None else predictor.around(spec, known)
-        latencies[where] = facts_of(latency)
+        latencies[where] = latency_facts(latency)
     return {"spec": design.spec, **design.values, **({"latency": latencies} if latencies else {})}
 
 
@@ -120,7 +118,7 @@ def page(found: Found, designs: list[dict[str, Any]], lang: str) -> list[str | T
         rows = [(str(i), *(cell(row) for _, cell in columns), row["spec"]) for i, row in enumerate(shown, 1)]
         head = ("", *(name for name, _ in columns), word("head.spec", lang))
         items.append(Table(word("title.front", lang, shown=number(len(rows), lang)), head, rows))
-        items += _warnings(shown, lang)
+        items += extrapolations({str(i): row for i, row in enumerate(shown, 1)}, lang)
     return items
 
 
@@ -135,25 +133,7 @@ def _columns(design: dict[str, Any], lang: str) -> list[Column]:
         return word(f"head.{name}", lang), lambda row: number(row[name], lang, unit)
 
     def latency(where: str) -> Column:
-        def cell(row: dict[str, Any]) -> str:
-            told = row["latency"][where]
-            middle, low, high = (milliseconds(told[key], lang) for key in ("ms", "low_ms", "high_ms"))
-            return f"{middle} ({low}–{high})" + " *" * bool(told["warnings"])
-
-        return f"{word(f'head.{LATENCY}', lang)} {where}", cell
+        return f"{word(f'head.{LATENCY}', lang)} {where}", lambda row: interval(row["latency"][where], lang)
 
     plain = [name for name in design if name not in ("spec", "latency") and not name.startswith(LATENCY)]
     return [*map(figure, plain), *map(latency, design.get("latency", ()))]
-
-
-def _warnings(designs: list[dict[str, Any]], lang: str) -> list[str]:
-    """A sentence for every table outside of which some of the designs lie; --json has each design's own warnings."""
-    sentences = []
-    for where in designs[0].get("latency", ()):
-        beyond = {str(i): row["latency"][where]["warnings"] for i, row in enumerate(designs, 1)}
-        beyond = {i: warnings for i, warnings in beyond.items() if warnings}
-        if beyond:
-            what = list(dict.fromkeys(warning for warnings in beyond.values() for warning in warnings))
-            told = "; ".join(what[:TOLD]) + "; …" * (len(what) > TOLD)
-            sentences.append(word("note.extrapolated", lang, where=where, designs=", ".join(beyond), what=told))
-    return ["\n".join(sentences)] if sentences else []

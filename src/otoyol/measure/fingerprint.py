@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +31,18 @@ def here_like(made: dict[str, Any]) -> dict[str, Any]:
     name = made.get("engine")
     if name not in ENGINES:
         raise SpecError("table.engine", name, ", ".join(ENGINES))
-    try:
-        versions = {PACKAGES[name]: metadata.version(PACKAGES[name])}
-    except metadata.PackageNotFoundError:
-        versions = {}
-    return _here({name: made.get(name) for name in SETTINGS}, versions)
+    return _here({key: made.get(key) for key in SETTINGS}, _versions(PACKAGES[name]))
+
+
+def _versions(package: str) -> dict[str, str]:
+    """What ``package.__version__`` would be, without importing it: torch's has a build that its metadata leave out."""
+    found = find_spec(package)
+    if found is None:
+        return {}
+    path = Path(str(found.origin)).with_name("version.py")
+    text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    written = re.search(r"^__version__ = ['\"]([^'\"]+)", text, re.MULTILINE)
+    return {package: written[1] if written else metadata.version(package)}
 
 
 def _here(settings: dict[str, Any], versions: dict[str, str]) -> dict[str, Any]:

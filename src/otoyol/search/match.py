@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from itertools import product
 from math import lcm
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from otoyol.cost import count_batch
 from otoyol.errors import SpecError
+from otoyol.search.stream import Scorer
 from otoyol.spec import Spec, edit
 
 Ints = NDArray[np.int64]
@@ -19,22 +21,25 @@ Quantity = Literal["macs", "params", "activations", "train_bytes", "train_bytes_
 EQUAL: tuple[Quantity, ...] = (
     "macs", "params", "activations", "train_bytes", "train_bytes_lean", "peak_inference_bytes",
 )  # fmt: skip
+Figures = NDArray[Any]
+Cost = Callable[[Spec, Ints, Ints], Figures]
 FACTORS = np.geomspace(1 / 16, 16, 4001)
 NEAREST = 24  # uniform rescalings whose neighbours are tried
 NEIGHBOURS = 1024
 
 
 class Match(NamedTuple):
-    """``spec`` is the changed design rescaled; ``reached`` is its cost, ``wanted`` the baseline's.
+    """``spec`` is the changed design rescaled; ``reached`` is its cost, ``wanted`` the baseline's: whole numbers where
+    exact cost knows the quantity.
 
     ``within`` says whether they agree within the tolerance; where they do not, ``reason`` says why and how near
     the nearest design comes.
     """
 
     spec: Spec
-    quantity: Quantity
-    wanted: int
-    reached: int
+    quantity: str
+    wanted: float
+    reached: float
     within: bool
     reason: str
 
@@ -48,26 +53,31 @@ def match(
     baseline: Spec,
     changed: Spec | Mapping[str, str],
     *,
-    equal: Quantity = "macs",
+    equal: str = "macs",
     vary: Literal["widths", "depths", "both"] = "widths",
     multiple: int = 8,
     tolerance: float = 0.01,
     batch: int = 1,
+    scorer: Scorer | None = None,
 ) -> Match:
     """The changed design whose ``widths`` (or ``depths``, or both) are rescaled to the baseline's budget.
 
     ``changed`` is a spec or edits of the baseline in the text form's words. Widths stay multiples of ``multiple``
     and of what groups and group norm ask; of the designs within ``tolerance`` the one nearest to a uniform
-    rescaling is taken. Raises SpecError where the change cannot be built or the quantity is not known.
+    rescaling is taken. ``equal`` is one of :data:`EQUAL`, or with a ``scorer``, which supplies it, what the scorer's
+    figure is to be called. Raises SpecError where the change cannot be built or the quantity is not known.
     """
-    if equal not in EQUAL:
+    if equal not in EQUAL and scorer is None:
         raise SpecError("equal", equal, f"one of {', '.join(EQUAL)}")
+    cost: Cost = partial(_scored, scorer) if scorer else partial(_counted, equal, batch)
     if not 1 <= multiple <= 1024:
         raise SpecError("multiple", multiple, "1 to 1024")
     changed = changed if isinstance(changed, Spec) else edit(baseline, changed)
-    wanted = _cost(baseline, [_own(baseline, "depth")], [_own(baseline, "width")], equal, batch)[0]
-    depths, widths, strain = _candidates(changed, vary, multiple, wanted, equal, batch)
-    reached = _cost(changed, depths, widths, equal, batch)
+    wanted = cost(baseline, np.array([_own(baseline, "depth")]), np.array([_own(baseline, "width")]))[0]
+    if not wanted > 0:
+        raise SpecError("equal", equal, "a quantity that the baseline has any of")
+    depths, widths, strain = _candidates(changed, vary, multiple, wanted, cost)
+    reached = cost(changed, depths, widths)
     off = np.abs(reached / wanted - 1)
     off[reached == 0] = np.inf
     if not np.isfinite(off).any():
@@ -76,7 +86,7 @@ def match(
     best = int(np.flatnonzero(within)[np.argmin(strain[within])]) if within.any() else int(np.argmin(off))
     spec = edit(changed, {"depths": _text(depths[best]), "widths": _text(widths[best])})
     reason = "" if within.any() else _reason(reached, wanted, equal, vary, multiple)
-    return Match(spec, equal, int(wanted), int(reached[best]), bool(within.any()), reason)
+    return Match(spec, equal, wanted.item(), reached[best].item(), bool(within.any()), reason)
 
 
 def _own(spec: Spec, field: str) -> list[int]:
@@ -87,14 +97,18 @@ def _text(values: Ints) -> str:
     return "-".join(map(str, values.tolist()))
 
 
-def _cost(spec: Spec, depths: object, widths: object, quantity: Quantity, batch: int) -> Ints:
+def _counted(quantity: str, batch: int, spec: Spec, depths: Ints, widths: Ints) -> Figures:
     """The quantity for every row; 0 where a row cannot be built."""
-    costs = count_batch(spec, depths=np.asarray(depths), widths=np.asarray(widths), batch=batch, only=(quantity,))
+    costs = count_batch(spec, depths=depths, widths=widths, batch=batch, only=(quantity,))
     return np.where(costs.valid, getattr(costs, quantity), 0)
 
 
+def _scored(scorer: Scorer, spec: Spec, depths: Ints, widths: Ints) -> Figures:
+    return np.nan_to_num(scorer(spec, depths, widths), nan=0.0)
+
+
 def _candidates(
-    spec: Spec, vary: str, multiple: int, wanted: int, quantity: Quantity, batch: int
+    spec: Spec, vary: str, multiple: int, wanted: float, cost: Cost
 ) -> tuple[Ints, Ints, NDArray[np.float64]]:
     """(depths, widths, strain): uniform rescalings, then the neighbours of those nearest to the budget.
 
@@ -115,8 +129,10 @@ def _candidates(
         widths = np.maximum(steps, np.rint(old_widths * np.cbrt(factors) / steps) * steps)
     rows = np.unique(np.concatenate([depths, widths], axis=1).astype(np.int64), axis=0)
     stages = len(old_depths)
-    reached = _cost(spec, rows[:, :stages], rows[:, stages:], quantity, batch)
-    near = rows[np.argsort(np.abs(np.log(np.maximum(reached, 1) / wanted)), kind="stable")[:NEAREST]]
+    reached = cost(spec, rows[:, :stages], rows[:, stages:])
+    far = np.full(len(rows), np.inf)
+    far[reached > 0] = np.abs(np.log(reached[reached > 0] / wanted))
+    near = rows[np.argsort(far, kind="stable")[:NEAREST]]
     moves = _moves(stages)
     still = np.zeros_like(moves)
     move_depths = moves if vary == "depths" else still
@@ -146,14 +162,20 @@ def _steps(spec: Spec, multiple: int) -> Ints:
     return np.array(steps, dtype=np.int64)
 
 
-def _reason(reached: Ints, wanted: int, quantity: str, vary: str, multiple: int) -> str:
+def _reason(reached: Figures, wanted: float, quantity: str, vary: str, multiple: int) -> str:
     possible = reached[reached > 0]
-    low, high = int(possible.min()), int(possible.max())
-    nearest = int(possible[np.argmin(np.abs(possible / wanted - 1))])
+    nearest = possible[np.argmin(np.abs(possible / wanted - 1))]
     off = f"{(nearest / wanted - 1) * 100:+.2f}%"
-    if low > wanted:
-        return f"even the smallest {vary} cost {low} {quantity}, {off} of the budget of {wanted}"
-    if high < wanted:
-        return f"even the largest {vary} tried cost {high} {quantity}, {off} of the budget of {wanted}"
+    if possible.min() > wanted:
+        return (
+            f"even the smallest {vary} cost {_told(possible.min())} {quantity}, {off} of the budget of {_told(wanted)}"
+        )
+    if possible.max() < wanted:
+        most = _told(possible.max())
+        return f"even the largest {vary} tried cost {most} {quantity}, {off} of the budget of {_told(wanted)}"
     grain = f" in multiples of {multiple}" if vary != "depths" else ""
-    return f"{vary}{grain} are too coarse a step: the nearest design costs {nearest} {quantity}, {off}"
+    return f"{vary}{grain} are too coarse a step: the nearest design costs {_told(nearest)} {quantity}, {off}"
+
+
+def _told(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, np.floating) else str(value)

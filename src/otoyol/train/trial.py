@@ -61,7 +61,8 @@ class ShortTraining:
         """What trains, and what judges."""
         images = load(self.source, spec.input, "train", unreadable=self.unreadable)
         held_out = range(0, len(images), HELD_OUT)
-        judges = held_out[:: -(-len(held_out) // self.judged)]
+        count = min(self.judged, len(held_out))
+        judges = [held_out[place * len(held_out) // count] for place in range(count)]  # evenly over the classes
         return images.take([index for index in range(len(images)) if index % HELD_OUT]), images.take(judges)
 
     def identity(self) -> dict[str, Any]:
@@ -74,6 +75,8 @@ class ShortTraining:
             raise SpecError("lr", self.lr, "a learning rate above 0")
         _device(self.device)
         images = load(self.source, Spec.model_fields["input"].default, "train")
+        if self.batch > (train := len(images) - len(range(0, len(images), HELD_OUT))):
+            raise SpecError("batch", self.batch, f"at most {train}, the number of images for training")
         names = (f"{Path(name).name} {label}" for name, label in zip(images.names, images.labels, strict=True))
         text = "\n".join((*images.classes, *names))
         return {

@@ -23,7 +23,7 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
     "audit": ({"errors", "spec", "ops"}, set()),
     "explain": ({"errors", "spec", "ops", "cost", "audit"}, set()),
     "search": ({"errors", "spec", "ops", "cost"}, {"numpy", "pydantic"}),
-    "draw": ({"errors", "spec", "ops", "cost", "audit", "explain"}, {"matplotlib"}),
+    "draw": ({"errors", "spec", "ops", "cost", "audit", "explain"}, {"matplotlib", "numpy"}),
     "report": (
         {"errors", "spec", "ops", "cost", "audit", "explain", "draw", "__version__"},
         {"jinja2", "markupsafe"},
@@ -42,8 +42,13 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
     "train": ({"errors", "spec", "nn", "data"}, {"torch"}),
     "probe": ({"errors", "spec", "ops", "audit", "explain", "draw", "nn", "data", "train"}, {"torch"}),
     "trials": ({"errors", "spec"}, {"optuna", "sqlalchemy"}),
+    "design": (
+        {"errors", "spec", "ops", "cost", "explain", "search", "draw", "report", "nn", "measure", "check"},
+        {"numpy", "torch", "yaml"},
+    ),
     "cli": (
         {
+            "design",
             "errors",
             "spec",
             "ops",
@@ -64,7 +69,21 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
     ),
     "__main__": ({"cli"}, set()),
     "__init__": (
-        {"errors", "spec", "ops", "cost", "audit", "explain", "draw", "report", "search", "measure", "nn", "weights"},
+        {
+            "errors",
+            "spec",
+            "ops",
+            "cost",
+            "audit",
+            "explain",
+            "draw",
+            "report",
+            "design",
+            "search",
+            "measure",
+            "nn",
+            "weights",
+        },
         set(),
     ),
 }

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from cyclopts import App
 
 VERBS = (
+    "design",
     "families",
     "show",
     "why",

@@ -24,9 +24,10 @@ from otoyol.probe.result import (
 )
 from otoyol.probe.run import OnError, Source, open_source, probe
 from otoyol.probe.snapshot import snapshot
+from otoyol.probe.verdict import verdict
 
 __all__ = [
     "BlockFigures", "DeadChannels", "Lesion", "LesionStudy", "NormFigures", "OnError", "Problem", "Run", "Singular",
     "Snapshot", "Source", "Stretch", "lesion_study", "open_source", "probe", "singular_values", "snapshot",
-    "stretches",
+    "stretches", "verdict",
 ]  # fmt: skip

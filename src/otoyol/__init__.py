@@ -39,6 +39,7 @@ __all__ = [
     "WeightsError",
     "audit",
     "cost",
+    "design",
     "draw",
     "edit",
     "explain",
@@ -58,7 +59,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from otoyol import audit, cost, draw, explain, measure, nn, ops, report, search, spec, weights
+    from otoyol import audit, cost, design, draw, explain, measure, nn, ops, report, search, spec, weights
     from otoyol.errors import OtoyolError, SpecError, WeightsError
     from otoyol.ops import lower
     from otoyol.spec import Spec, edit, family, load, parse, save, to_text

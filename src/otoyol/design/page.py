@@ -38,7 +38,9 @@ def sections(result: Result, folder: Path, lang: str, command: str, trials: bool
     """The report's sections; the pictures are read from ``folder``."""
 
     def image(stem: str, key: str, **facts: object) -> Image:
-        return image_file(folder / f"{stem}.svg", say(f"design.alt.{stem}", lang), say(f"design.caption.{key}", lang, **facts))
+        return image_file(
+            folder / f"{stem}.svg", say(f"design.alt.{stem}", lang), say(f"design.caption.{key}", lang, **facts)
+        )
 
     def title(key: str) -> str:
         return say(f"design.title.{key}", lang)
@@ -67,7 +69,11 @@ def sections(result: Result, folder: Path, lang: str, command: str, trials: bool
 def _facts(result: Result, lang: str) -> tuple[tuple[str, str, str], ...]:
     limits = {budget.key: budget for budget in result.wish.budgets}
     return tuple(
-        (quantity_name(key, lang).replace("\n", " "), written(key, value, lang), limits[key].text if key in limits else "")
+        (
+            quantity_name(key, lang).replace("\n", " "),
+            written(key, value, lang),
+            limits[key].text if key in limits else "",
+        )
         for key, value in result.values.items()
     )
 
@@ -87,7 +93,13 @@ def front_words(result: Result, lang: str) -> tuple[str, ...]:
     least = [quantity_name(o.key, lang).replace("\n", " ") for o in wish.objectives if not o.maximize]
     senses = [say(f"design.{k}", lang, what=w) for k, w in (("most", most), ("least", least)) if w]
     seen = say(
-        "design.seen", lang, seen=found.seen, valid=found.valid, met=found.met["all"], designs=len(found.designs), seed=wish.seed
+        "design.seen",
+        lang,
+        seen=found.seen,
+        valid=found.valid,
+        met=found.met["all"],
+        designs=len(found.designs),
+        seed=wish.seed,
     )
     why = () if wish.own_objectives else (say(f"design.why.{wish.task.name}", lang),)
     thin = (say("design.thinned", lang),) if found.thinned else ()
@@ -109,7 +121,9 @@ def _budgets(result: Result, lang: str) -> Grid:
             asked, written(budget.key, limit, lang), written(budget.key, value, lang), number(value / limit if limit else 0.0, lang, ".1%"),
             number(result.found.met[budget.text], lang),
         ))  # fmt: skip
-    return Grid(say("design.table.budgets", lang), _head(lang, "budget", "limit", "chosen", "share", "met"), tuple(rows))
+    return Grid(
+        say("design.table.budgets", lang), _head(lang, "budget", "limit", "chosen", "share", "met"), tuple(rows)
+    )
 
 
 def _front(result: Result, lang: str) -> Grid:
@@ -133,16 +147,16 @@ def _front(result: Result, lang: str) -> Grid:
 def _equal(result: Result, rival: Rival, lang: str) -> Grid:
     """The chosen design, the rival at its budget, the rival as it is, the chosen design at the rival's budget."""
     designs = [result.spec, rival.scaled.spec, rival.spec, rival.ours.spec]
-    rows = [
-        (row.label, *(cell.value for cell in row.cells)) for row in comparison(designs, lang)
-    ]
+    rows = [(row.label, *(cell.value for cell in row.cells)) for row in comparison(designs, lang)]
     if result.predicted:
         for where, predicted in result.predicted.items():
             told = dict(zip(timed_designs(result.spec, result.rivals), predicted, strict=True))
             cells = [written(LATENCY, told[d].ms, lang) if d in told else "–" for d in designs]
             rows.append((quantity_name(f"{LATENCY}@{where}", lang).replace("\n", " "), *cells))
     rows.append((say("design.head.spec", lang), *map(to_text, designs)))
-    head = tuple(say(f"design.equal_head.{key}", lang, rival=rival.name) for key in ("chosen", "scaled", "rival", "ours"))
+    head = tuple(
+        say(f"design.equal_head.{key}", lang, rival=rival.name) for key in ("chosen", "scaled", "rival", "ours")
+    )
     caption = say("design.table.equal", lang, rival=rival.name, quantity=quantity_name(result.wish.equal, lang))
     return Grid(caption, (say("report.quantity_head", lang), *head), tuple(rows))
 
@@ -160,7 +174,9 @@ def _misses(rivals: Sequence[Rival], lang: str) -> tuple[str, ...]:
 def built_words(result: Result, lang: str) -> tuple[str, ...]:
     built = result.built
     key = "design.built" if built.fine else "design.built_wrong"
-    return (say(key, lang, parameters=built.parameters, counted=built.counted, image=built.image, taps=len(built.taps)),)
+    return (
+        say(key, lang, parameters=built.parameters, counted=built.counted, image=built.image, taps=len(built.taps)),
+    )
 
 
 def latency_words(result: Result, lang: str) -> tuple[str, ...]:
@@ -175,7 +191,9 @@ def latency_words(result: Result, lang: str) -> tuple[str, ...]:
 def measured_budgets(result: Result) -> list[tuple[Budget, float]]:
     """Upper budgets of latency, each with the chosen design's measured milliseconds."""
     took = {timing.setting.where: timing.ms[0] for timing in result.timed}
-    return [(b, took[b.where]) for b in result.wish.budgets if b.quantity == LATENCY and not b.at_least and b.where in took]
+    return [
+        (b, took[b.where]) for b in result.wish.budgets if b.quantity == LATENCY and not b.at_least and b.where in took
+    ]
 
 
 def _taps(result: Result, lang: str) -> Grid:
@@ -196,12 +214,21 @@ def _timed(result: Result, timing: Timed, lang: str) -> Grid:
         if predicted:
             told = predicted[i]
             low, high = (written(LATENCY, ms, lang) for ms in (told.low_ms, told.high_ms))
-            cells += [written(LATENCY, told.ms, lang), f"{low} – {high}", number(timing.ms[i] / told.ms - 1, lang, "+.1%")]
+            cells += [
+                written(LATENCY, told.ms, lang),
+                f"{low} – {high}",
+                number(timing.ms[i] / told.ms - 1, lang, "+.1%"),
+            ]
         rows.append(tuple(cells))
     head = _head(lang, "design", "measured", "spread", *(("predicted", "interval", "off") if predicted else ()))
     setting = timing.setting
     caption = say(
-        "design.table.timed", lang, engine=setting.engine, threads=setting.threads, batch=setting.batch, dtype=setting.dtype
+        "design.table.timed",
+        lang,
+        engine=setting.engine,
+        threads=setting.threads,
+        batch=setting.batch,
+        dtype=setting.dtype,
     )
     return Grid(caption, head, tuple(rows))
 
@@ -219,7 +246,10 @@ def readme(result: Result, lang: str, commands: Sequence[str]) -> str:
     """README.md of the folder."""
     wish = result.wish
     budgets = "\n".join(f"- `{budget.text}`" for budget in wish.budgets) or f"- {say('design.readme.none', lang)}"
-    values = "\n".join(f"- {quantity_name(key, lang)}: {written(key, value, lang)}".replace("\n@", " @") for key, value in result.values.items())
+    values = "\n".join(
+        f"- {quantity_name(key, lang)}: {written(key, value, lang)}".replace("\n@", " @")
+        for key, value in result.values.items()
+    )
     paragraphs = [
         f"# {title_of(result, lang)}",
         f"`{to_text(result.spec)}`",

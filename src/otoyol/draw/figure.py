@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import math
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +19,7 @@ STYLE: dict[Any, Any] = {
     "svg.hashsalt": "otoyol", "font.family": ["DejaVu Sans"], "axes.spines.top": False, "axes.spines.right": False,
     "hatch.linewidth": 0.8,
 }  # fmt: skip
+_ROUND = re.compile(r"(?<=\d)[.,]0{1,2}(?= )")  # 10.0 M: nothing is gained by the zeros of a tick
 WHOLE = ("depth", "receptive_field")
 
 
@@ -75,13 +78,11 @@ def scale_axis(axis: Any, key: str, low: float, high: float, lang: str) -> None:
         axis.set_minor_locator(NullLocator())
         axis.set_minor_formatter(NullFormatter())
         axis.set_major_locator(FixedLocator([tick * unit for tick in round_ticks(low / unit, high / unit)]))
-    axis.set_major_formatter(lambda value, _: written(key, value, lang))
+    axis.set_major_formatter(lambda value, _: _ROUND.sub("", written(key, value, lang)))
 
 
 def round_ticks(low: float, high: float, most: int = 6) -> list[float]:
     """At most ``most`` figures 1, 2 and 5 times a power of ten (or fewer of them) from ``low`` to ``high``."""
-    import math
-
     for digits in ((1, 2, 5), (1, 3), (1,)):
         powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
         ticks = [d * 10.0**p for p in powers for d in digits if low * 0.999 <= d * 10.0**p <= high * 1.001]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import textwrap
+from collections.abc import Mapping
 from itertools import combinations
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -68,7 +69,8 @@ def _scatter(axes: Any, scene: Scene, x: str, y: str, lang: str) -> None:
     order = np.argsort(scene.front[x])
     line = "-" if len(scene.better) == 2 else "none"
     axes.plot(
-        scene.front[x][order], scene.front[y][order], linestyle=line, marker="o", markersize=4.5, linewidth=1.1,
+        scene.front[x][order], scene.front[y][order], linestyle=line, marker="o",
+        markersize=4.5 if len(order) <= 60 else 3.0, linewidth=1.1,
         color=colour("series0"), label=say("draw.front.front", lang), zorder=3,
     )  # fmt: skip
     for mark, (shade, shape) in zip(scene.rivals, MARKS, strict=False):
@@ -108,7 +110,10 @@ def _legend(drawn: Any) -> None:
     for axes in drawn.axes:
         handles, names = axes.get_legend_handles_labels()
         found = {**dict(zip(names, handles, strict=True)), **found}
-    drawn.legend(found.values(), found.keys(), loc="outside lower center", ncols=3, frameon=False, fontsize=9)
+    legend = drawn.legend(found.values(), found.keys(), loc="outside lower center", ncols=4, frameon=False, fontsize=9)
+    for handle, dotted in zip(legend.legend_handles, found.values(), strict=True):
+        if hasattr(dotted, "get_sizes") and dotted.get_sizes()[0] < 20:  # the cloud's dots would not be seen
+            handle.set_sizes([24.0])
 
 
 def parallel_plot(scene: Scene, folder: Path, lang: str = "en", stem: str = "parallel") -> None:
@@ -126,10 +131,14 @@ def parallel_plot(scene: Scene, folder: Path, lang: str = "en", stem: str = "par
 
     def place(key: str, value: Any) -> Any:
         low, high = (np.log(max(bound, 1e-12)) for bound in spans[key])
-        return (np.log(np.maximum(value, 1e-12)) - low) / (high - low) if high > low else np.full_like(value, 0.5, float)
+        return (
+            (np.log(np.maximum(value, 1e-12)) - low) / (high - low) if high > low else np.full_like(value, 0.5, float)
+        )
 
     across = np.arange(len(keys))
-    rows = np.stack([place(key, scene.front[key]) for key in keys], axis=1)[:: max(1, len(scene.front[keys[0]]) // LINES)]
+    rows = np.stack([place(key, scene.front[key]) for key in keys], axis=1)[
+        :: max(1, len(scene.front[keys[0]]) // LINES)
+    ]
     with figure(max(6.4, 1.75 * len(keys)), 4.9) as drawn:
         axes = drawn.subplots()
         for spine in axes.spines.values():
@@ -143,7 +152,14 @@ def parallel_plot(scene: Scene, folder: Path, lang: str = "en", stem: str = "par
         for mark, (shade, shape) in zip(scene.rivals, MARKS, strict=False):
             at = [float(place(key, mark.values[key])) for key in keys]
             axes.plot(
-                across, at, color=colour(shade), linestyle="--", linewidth=1.6, marker=shape, markersize=5.5, label=mark.name
+                across,
+                at,
+                color=colour(shade),
+                linestyle="--",
+                linewidth=1.6,
+                marker=shape,
+                markersize=5.5,
+                label=mark.name,
             )
         at = [float(place(key, scene.chosen.values[key])) for key in keys]
         axes.plot(
@@ -156,15 +172,25 @@ def parallel_plot(scene: Scene, folder: Path, lang: str = "en", stem: str = "par
             axes.text(i, 1.035, written(key, high, lang), ha="center", va="bottom", fontsize=9)
             if key in scene.limits and low < scene.limits[key] < high:
                 y = float(place(key, scene.limits[key]))
-                axes.plot([i - 0.12, i + 0.12], [y, y], color=colour("ink"), linewidth=2.2)
+                axes.plot(
+                    [i - 0.12, i + 0.12],
+                    [y, y],
+                    color=colour("ink"),
+                    linewidth=2.2,
+                    label=say("draw.front.limit", lang),
+                )
         arrows = {1: " ↑", -1: " ↓"}
-        names = [quantity_name(key, lang).replace(" ", "\n", 1) + arrows.get(scene.better.get(key, 0), "") for key in keys]
+        names = [wrap(quantity_name(key, lang) + arrows.get(scene.better.get(key, 0), "")) for key in keys]
         axes.set_xticks(across, names, fontsize=9.5)
         axes.tick_params(length=0, pad=16)
         axes.set_yticks([])
         axes.set_xlim(-0.45, len(keys) - 0.55)
         _legend(drawn)
         save(drawn, folder, stem)
+
+
+def wrap(text: str, width: int = 16) -> str:
+    return "\n".join(line for part in text.split("\n") for line in textwrap.wrap(part, width))
 
 
 def edf_plot(scene: Scene, folder: Path, lang: str = "en", stem: str = "edf") -> None:
@@ -213,7 +239,9 @@ def _edf(axes: Any, scene: Scene, key: str, lang: str) -> None:
                 clip_on=False,
             )  # fmt: skip
     if key in scene.limits:
-        axes.axvline(scene.limits[key], color=colour("ink"), linestyle=":", linewidth=1.3, label=say("draw.front.limit", lang))
+        axes.axvline(
+            scene.limits[key], color=colour("ink"), linestyle=":", linewidth=1.3, label=say("draw.front.limit", lang)
+        )
     marks = [mark.values[key] for mark in (scene.chosen, *scene.rivals) if key in mark.values]
     everything = np.concatenate([column, marks, [scene.limits[key]] if key in scene.limits else []])
     _edf_frame(axes, key, everything, lang)

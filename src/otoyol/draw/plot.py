@@ -23,12 +23,13 @@ NAME = 60  # characters of a design's name in the legend
 
 
 def cost_plot(
-    specs: Sequence[Spec], path: str | os.PathLike[str], metric: Metric | None = None, lang: str = "en"
-) -> None:
+    specs: Sequence[Spec], path: str | os.PathLike[str], metric: Metric | None = None, lang: str = "en", *,
+    names: Sequence[str] | None = None,
+) -> None:  # fmt: skip
     """Write grouped bars, one group a stage and one bar a design, as PNG or SVG by the suffix of ``path``.
 
-    ``metric`` is one of ``params``, ``macs``, ``activations`` and ``train_bytes``; all four panels without it. Equal
-    arguments give equal bytes. Raises MissingExtraError without matplotlib, SpecError for another suffix or metric.
+    ``metric`` is one of ``params``, ``macs``, ``activations`` and ``train_bytes``; all four panels without it.
+    ``names`` stand for the designs' text forms. Equal arguments give equal bytes. Raises MissingExtraError without matplotlib, SpecError for another suffix or metric.
     """
     labels.check_lang(lang)
     suffix = Path(path).suffix
@@ -41,6 +42,8 @@ def cost_plot(
         raise MissingExtraError("matplotlib", "plot") from None
     metrics = METRICS if metric is None else (metric,)
     tables = [stage_table(specs, m, lang) for m in metrics]
+    if names:
+        tables = [table._replace(names=tuple(names)) for table in tables]
     style: dict[Any, Any] = {"svg.hashsalt": "otoyol", "font.family": ["DejaVu Sans"], "axes.spines.top": False,
              "axes.spines.right": False, "hatch.linewidth": 0.8}  # fmt: skip
     with matplotlib.rc_context(style):

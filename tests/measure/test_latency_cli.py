@@ -160,7 +160,7 @@ def test_words_in_any_order_choose_by_fingerprint():
     assert [select(made, words) for words in ("b1,ort", "b8", "t2,b8,ort", "bfloat16", "eager,t2")] == list("abbcc")
     assert [where_of(row) for row in made.values()] == ["ort,b1,t2", "ort,b8,t2", "eager,b1,t2,bfloat16"]
     assert all(select(made, where_of(row)) == name for name, row in made.items())
-    with pytest.raises(SpecError, match="1 table|no table"):
+    with pytest.raises(SpecError, match="no table"):
         select({}, "b1")
 
 

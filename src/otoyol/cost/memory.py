@@ -67,12 +67,13 @@ def roots(ops: Sequence[Op], training: bool) -> list[int]:
     return found
 
 
-def held(ops: Sequence[Op], norm_groups: int, lean: bool) -> list[Held]:
+def held(ops: Sequence[Op], norm_groups: int, lean: bool, again: Sequence[bool] | None = None) -> list[Held]:
     """What every operator holds for backward: by plain autograd, or by lean training, which neither holds what it
     computes again (:func:`otoyol.ops.recompute.recomputed`) nor the input of a max-pool, of which only the shape is
-    read."""
+    read. ``ops`` is a unit's list, or a network's with ``again`` from its units."""
     root = roots(ops, training=True)
-    again = recomputed(ops) if lean else (False,) * len(ops)
+    if again is None:
+        again = recomputed(ops) if lean else (False,) * len(ops)
     rows = []
     for i, (op, writes) in enumerate(zip(ops, in_place(ops), strict=True)):
         if op.kind == "avgpool" and _same(op):

@@ -54,7 +54,7 @@ def design(
         )  # fmt: skip
         teller.step("write")
         job.write(result, out, speak, tables=table, trials=trials)
-    except job.NothingFits as error:
+    except job.NoDesignError as error:
         teller.clear()
         sys.stderr.write(f"otoyol: {error}\n")
         return 1

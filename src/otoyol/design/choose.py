@@ -12,9 +12,9 @@ from otoyol.search import Design, Objective
 
 
 class Choice(NamedTuple):
-    """``index`` of the design taken; ``distances`` of all designs, ``picked`` where the user chose."""
+    """``position`` of the design taken, from 0; ``distances`` of all designs; ``picked`` where the user chose."""
 
-    index: int
+    position: int
     distances: tuple[float, ...]
     picked: bool
 
@@ -35,5 +35,5 @@ def choose(designs: Sequence[Design], objectives: Sequence[Objective], pick: int
     distances = np.sqrt(((1.0 - scale) ** 2).sum(axis=1))
     if pick is not None and not 1 <= pick <= len(designs):
         raise SpecError("pick", pick, f"1 to {len(designs)}, the designs on the front")
-    index = pick - 1 if pick is not None else int(np.argmin(np.round(distances, 12)))
-    return Choice(index, tuple(float(d) for d in distances), pick is not None)
+    position = pick - 1 if pick is not None else int(np.argmin(np.round(distances, 12)))
+    return Choice(position, tuple(float(d) for d in distances), pick is not None)

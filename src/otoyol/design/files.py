@@ -32,8 +32,8 @@ def front_json(result: Result) -> str:
             "task": wish.task.name, "space": wish.space.model_dump(mode="json", exclude_defaults=True),
             "budgets": [budget.text for budget in wish.budgets],
             "objectives": [{"quantity": o.key, "maximize": o.maximize} for o in wish.objectives],
-            "count": wish.count, "seed": wish.seed, "seen": found.seen, "valid": found.valid, "met": found.met,
-            "thinned": found.thinned, "chosen": result.choice.index + 1, "picked": result.choice.picked,
+            "count": wish.draws, "seed": wish.seed, "seen": found.seen, "valid": found.valid, "met": found.met,
+            "thinned": found.thinned, "chosen": result.choice.position + 1, "picked": result.choice.picked,
             "distances": [round(distance, 9) for distance in result.choice.distances],
             "designs": [{"spec": design.spec, **design.values} for design in found.designs],
         }
@@ -100,7 +100,7 @@ def design_words(wish: Wish, lang: str, tables: list[str], trials: str | None, p
         words += ["--budget", budget.text]
     if wish.own_objectives:
         words += objective_words(wish)
-    words += ["--count", str(wish.count), "--seed", str(wish.seed)]
+    words += ["--count", str(wish.draws), "--seed", str(wish.seed)]
     for table in tables:
         words += ["--table", table]
     if trials:
@@ -122,7 +122,7 @@ def search_words(wish: Wish, tables: list[str]) -> list[str]:
     words = ["otoyol", "search", "--space", "space.yaml"]
     for budget in wish.budgets:
         words += ["--budget", budget.text]
-    words += [*objective_words(wish), "--count", str(wish.count), "--seed", str(wish.seed)]
+    words += [*objective_words(wish), "--count", str(wish.draws), "--seed", str(wish.seed)]
     for table in tables:
         words += ["--table", table]
     return words
@@ -131,7 +131,7 @@ def search_words(wish: Wish, tables: list[str]) -> list[str]:
 def commands_sh(result: Result, lang: str, tables: list[str], trials: str | None) -> str:
     """A shell script that makes the folder again, beside or at ``$1``, and compares the fronts."""
     wish = result.wish
-    pick = result.choice.index + 1 if result.choice.picked else None
+    pick = result.choice.position + 1 if result.choice.picked else None
     again = shlex.join(design_words(wish, lang, tables, trials, pick, "OUT")).removesuffix("OUT") + '"$out"'
     compare = [["otoyol", "compare", "--equal", wish.equal, "spec.yaml", to_text(r.spec)] for r in result.rivals]
     return "\n".join(

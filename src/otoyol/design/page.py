@@ -48,7 +48,10 @@ def sections(result: Result, folder: Path, lang: str, command: str, trials: bool
     edf = image("edf", "edf_trials" if trials else "edf", designs=len(result.cloud.within))
     equal = quantity_name(result.wish.equal, lang)
     return [
-        Section("chosen", title("chosen"), choice_words(result, lang), _facts(result, lang), to_text(result.spec), (_budgets(result, lang),)),
+        Section(
+            "chosen", title("chosen"), choice_words(result, lang), _facts(result, lang), to_text(result.spec),
+            tables=(_budgets(result, lang),) if result.wish.budgets else (),
+        ),
         Section(
             "front", title("front"), front_words(result, lang), tables=(_front(result, lang),),
             images=(image("pareto", "pareto"), image("parallel", "parallel")),
@@ -80,9 +83,9 @@ def _facts(result: Result, lang: str) -> tuple[tuple[str, str, str], ...]:
 
 def choice_words(result: Result, lang: str) -> tuple[str, ...]:
     """Why this design, and what the choice is not."""
-    number_, count = result.choice.index + 1, len(result.front)
+    number_, count = result.choice.position + 1, len(result.front)
     key = "design.picked" if result.choice.picked else "design.rule"
-    distance = result.choice.distances[result.choice.index]
+    distance = result.choice.distances[result.choice.position]
     return (say(key, lang, number=number_, designs=count, distance=distance), say("design.honest", lang))
 
 
@@ -118,7 +121,8 @@ def _budgets(result: Result, lang: str) -> Grid:
         value, limit = result.values[budget.key], float(budget.limit)
         asked = budget.text if i < result.wish.own_budgets else say("design.of_task", lang, budget=budget.text)
         rows.append((
-            asked, written(budget.key, limit, lang), written(budget.key, value, lang), number(value / limit if limit else 0.0, lang, ".1%"),
+            asked, written(budget.key, limit, lang), written(budget.key, value, lang),
+            number(value / limit if limit else 0.0, lang, ".1%"),
             number(result.found.met[budget.text], lang),
         ))  # fmt: skip
     return Grid(
@@ -133,7 +137,7 @@ def _front(result: Result, lang: str) -> Grid:
     keys = result.wish.keys
     rows = tuple(
         (
-            f"{i + 1} ★" if i == result.choice.index else str(i + 1),
+            f"{i + 1} ★" if i == result.choice.position else str(i + 1),
             *(written(key, result.front[i][key], lang) for key in keys),
             number(distances[i], lang, ".3f"), result.found.designs[i].spec,
         )

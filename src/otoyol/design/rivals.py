@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 from otoyol.search import EQUAL, Budget, Match, match
 from otoyol.search.match import Quantity
@@ -32,6 +32,6 @@ def rivals_of(chosen: Spec, equal: Quantity) -> tuple[Rival, ...]:
 
 
 def equal_by(budgets: Sequence[Budget]) -> Quantity:
-    """The quantity that is held equal: the first upper budget's of those that can be, otherwise MACs."""
-    upper = (budget.quantity for budget in budgets if not budget.at_least)
-    return next((cast(Quantity, quantity) for quantity in upper if quantity in EQUAL), "macs")
+    """The quantity that is held equal: MACs, or the first of :data:`otoyol.search.EQUAL` with an upper budget."""
+    upper = {budget.quantity for budget in budgets if not budget.at_least}
+    return next((quantity for quantity in EQUAL if quantity in upper), "macs")

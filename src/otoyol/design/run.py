@@ -24,7 +24,7 @@ Item = TypeVar("Item", Budget, Objective)
 ALWAYS = ("depth", "params", "macs", "activations", "train_bytes")
 
 
-class NothingFits(OtoyolError):
+class NoDesignError(OtoyolError):
     """No design of the space meets the budgets; the message names how many each one excludes."""
 
 
@@ -38,7 +38,7 @@ class Wish(NamedTuple):
     own_budgets: int
     objectives: tuple[Objective, ...]
     own_objectives: bool
-    count: int
+    draws: int
     seed: int
     equal: Quantity
 
@@ -89,24 +89,24 @@ def _placed(item: Item, place: Callable[[str], str]) -> Item:
 
 def design(
     wish: Wish, *, predictors: Mapping[str, Predictor] | None = None, pick: int | None = None,
-    progress: Callable[[Progress], None] | None = None, tell: Callable[[str], None] = lambda step: None,
+    progress: Callable[[Progress], None] | None = None, tell: Callable[[str], object] = str,
 ) -> Result:  # fmt: skip
     """Run the whole way. ``predictors``: where → predicted latency. ``tell`` is called with the name of each step:
     search, compare, build, time.
 
-    Raises NothingFits, SpecError; KeyboardInterrupt where the search is interrupted.
+    Raises NoDesignError, SpecError; KeyboardInterrupt where the search is interrupted.
     """
     scorers = scorers_of(wish, predictors or {})
     tell("search")
     found = search(
-        wish.space, wish.budgets, wish.objectives, count=wish.count, seed=wish.seed, scorers=scorers, progress=progress
+        wish.space, wish.budgets, wish.objectives, count=wish.draws, seed=wish.seed, scorers=scorers, progress=progress
     )
     if not found.finished:
         raise KeyboardInterrupt
     if not found.designs:
-        raise NothingFits(excluded(found, wish.budgets))
+        raise NoDesignError(excluded(found, wish.budgets))
     choice = choose(found.designs, wish.objectives, pick)
-    spec = parse(found.designs[choice.index].spec)
+    spec = parse(found.designs[choice.position].spec)
     tell("compare")
     rivals = rivals_of(spec, wish.equal)
     front = tuple(values_of(parse(one.spec), wish.keys, scorers) for one in found.designs)
@@ -122,7 +122,7 @@ def design(
         where: tuple(predictor.predict(one) for one in designs) for where, predictor in (predictors or {}).items()
     }
     return Result(
-        wish, found, choice, spec, front[choice.index], front, cloud, rivals, rival_values, built, timed, predicted
+        wish, found, choice, spec, front[choice.position], front, cloud, rivals, rival_values, built, timed, predicted
     )
 
 
@@ -133,7 +133,8 @@ def scorers_of(wish: Wish, predictors: Mapping[str, Predictor]) -> dict[str, Sco
     from otoyol.measure import Scorer as Predicted
 
     made = {where: Predicted(predictor) for where, predictor in predictors.items()}
-    named = {item.key: item.where for item in (*wish.budgets, *wish.objectives) if item.quantity == LATENCY}
+    items: list[Budget | Objective] = [*wish.budgets, *wish.objectives]
+    named = {item.key: item.where for item in items if item.quantity == LATENCY}
     return {key: made[where] for key, where in named.items() if where in made}
 
 

@@ -26,7 +26,7 @@ class TapSeen(NamedTuple):
 
 
 class Built(NamedTuple):
-    """``parameters`` by torch's numel, ``counted`` by exact cost. ``image``: what was run. ``finite``: no inf, no NaN."""
+    """``parameters`` by numel, ``counted`` by exact cost. ``image``: what was run. ``finite``: no inf, no NaN."""
 
     parameters: int
     counted: int

@@ -10,7 +10,7 @@ from otoyol.design import files, page
 from otoyol.design.folder import whole_folder
 from otoyol.design.run import Result
 from otoyol.draw import cost_plot, network_svg
-from otoyol.draw.front import edf_plot, pareto_plot, parallel_plot
+from otoyol.draw.front import edf_plot, parallel_plot, pareto_plot
 from otoyol.explain.text import say
 from otoyol.report import html
 from otoyol.spec.files import dumps, write_bytes, write_text

@@ -28,8 +28,8 @@ class Mark(NamedTuple):
 
 
 class Scene(NamedTuple):
-    """A search. ``front`` and ``cloud``: quantity → figures, one a design; ``within``: which of the cloud meet all budgets.
-    ``better``: objective → 1 where more is better, -1 where less is. ``limits``: quantity → the budget's bound."""
+    """A search. ``front`` and ``cloud``: quantity → figures, one a design; ``within``: which of the cloud meet all
+    budgets. ``better``: objective → 1 where more is better, -1 where less is. ``limits``: quantity → bound."""
 
     front: Mapping[str, np.ndarray]
     cloud: Mapping[str, np.ndarray]
@@ -163,8 +163,8 @@ def parallel_plot(scene: Scene, folder: Path, lang: str = "en", stem: str = "par
             )
         at = [float(place(key, scene.chosen.values[key])) for key in keys]
         axes.plot(
-            across, at, color=colour(CHOSEN[0]), linewidth=2.6, marker=CHOSEN[1], markersize=11, markeredgecolor="white",
-            label=scene.chosen.name, zorder=5,
+            across, at, color=colour(CHOSEN[0]), linewidth=2.6, marker=CHOSEN[1], markersize=11,
+            markeredgecolor="white", label=scene.chosen.name, zorder=5,
         )  # fmt: skip
         for i, key in enumerate(keys):
             low, high = spans[key]

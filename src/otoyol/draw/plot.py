@@ -29,7 +29,8 @@ def cost_plot(
     """Write grouped bars, one group a stage and one bar a design, as PNG or SVG by the suffix of ``path``.
 
     ``metric`` is one of ``params``, ``macs``, ``activations`` and ``train_bytes``; all four panels without it.
-    ``names`` stand for the designs' text forms. Equal arguments give equal bytes. Raises MissingExtraError without matplotlib, SpecError for another suffix or metric.
+    ``names`` stand for the designs' text forms. Equal arguments give equal bytes. Raises MissingExtraError without
+    matplotlib, SpecError for another suffix or metric.
     """
     labels.check_lang(lang)
     suffix = Path(path).suffix

@@ -30,8 +30,8 @@ def html(
     """The report as one HTML document that needs nothing else: no script, no network, no other file.
 
     Several designs are compared with the first. ``date`` (ISO, by default today's in UTC) and ``command`` are what
-    the page says of its making; equal arguments give equal text. ``sections`` come before the designs. Raises SpecError for no design, too many, or an
-    unknown language.
+    the page says of its making; equal arguments give equal text. ``sections`` come before the designs.
+    Raises SpecError for no design, too many, or an unknown language.
     """
     check_lang(lang)
     specs = list(specs)

@@ -39,6 +39,7 @@ __all__ = [
     "WeightsError",
     "audit",
     "cost",
+    "data",
     "design",
     "draw",
     "edit",
@@ -55,11 +56,29 @@ __all__ = [
     "search",
     "spec",
     "to_text",
+    "train",
+    "trials",
     "weights",
 ]
 
 if TYPE_CHECKING:
-    from otoyol import audit, cost, design, draw, explain, measure, nn, ops, report, search, spec, weights
+    from otoyol import (
+        audit,
+        cost,
+        data,
+        design,
+        draw,
+        explain,
+        measure,
+        nn,
+        ops,
+        report,
+        search,
+        spec,
+        train,
+        trials,
+        weights,
+    )
     from otoyol.errors import OtoyolError, SpecError, WeightsError
     from otoyol.ops import lower
     from otoyol.spec import Spec, edit, family, load, parse, save, to_text

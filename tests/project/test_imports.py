@@ -83,6 +83,9 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
             "measure",
             "nn",
             "weights",
+            "data",
+            "train",
+            "trials",
         },
         set(),
     ),
@@ -146,6 +149,7 @@ HEAVY = {"torch", "torchvision", "timm", "matplotlib", "PIL", "sklearn", "safete
         ("import otoyol.explain; otoyol.explain.why_all(otoyol.parse('resnet18'))", {*HEAVY, "numpy"}),
         ("import otoyol.draw; otoyol.draw.network_svg(otoyol.parse('resnet18'))", {*HEAVY, "numpy"}),
         ("import otoyol.report; otoyol.report.html([otoyol.parse('resnet18')])", {*HEAVY, "numpy"}),
+        ("import otoyol.trials", {*HEAVY}),
         ("from otoyol.cli.main import run; run(['show', 'resnet50'])", {*HEAVY, "numpy", "rich", "jinja2"}),
     ],
 )

@@ -59,6 +59,7 @@ def measured_json(result: Result) -> str:
     built = result.built
     return _dumps(
         {
+            "processor": result.processor, "cores": result.cores,
             "spec": to_text(result.spec), "parameters": built.parameters, "counted": built.counted,
             "image": built.image, "finite": built.finite, "fine": built.fine,
             "taps": [{**tap._asdict(), "shape": list(tap.shape)} for tap in built.taps], "timed": timed,

@@ -59,10 +59,12 @@ def sections(result: Result, folder: Path, lang: str, command: str, trials: bool
         Section("space", title("space"), (_space_words(result, lang),), images=(edf,)),
         Section(
             "equal", title("equal"), (say("design.equal", lang, quantity=equal), *_misses(result.rivals, lang)),
-            tables=tuple(_equal(result, rival, lang) for rival in result.rivals), images=(image("stages", "stages"),),
+            tables=(*(_equal(result, rival, lang) for rival in result.rivals), _compared(result, lang)),
+            images=(image("stages", "stages"),),
         ),
         Section(
-            "verified", title("verified"), (*built_words(result, lang), *latency_words(result, lang)),
+            "verified", title("verified"),
+            (*built_words(result, lang), *latency_words(result, lang), machine_words(result, lang)),
             tables=(_taps(result, lang), *(_timed(result, timing, lang) for timing in result.timed)),
         ),
         Section("next", title("next"), (say("design.next", lang), say("design.again", lang)), code=command),
@@ -92,9 +94,7 @@ def choice_words(result: Result, lang: str) -> tuple[str, ...]:
 def front_words(result: Result, lang: str) -> tuple[str, ...]:
     """What the front is over and why, and how many designs were seen."""
     wish, found = result.wish, result.found
-    most = [quantity_name(o.key, lang).replace("\n", " ") for o in wish.objectives if o.maximize]
-    least = [quantity_name(o.key, lang).replace("\n", " ") for o in wish.objectives if not o.maximize]
-    senses = [say(f"design.{k}", lang, what=w) for k, w in (("most", most), ("least", least)) if w]
+    senses = [f"{quantity_name(o.key, lang)} {'↑' if o.maximize else '↓'}".replace("\n", " ") for o in wish.objectives]
     seen = say(
         "design.seen",
         lang,
@@ -106,7 +106,7 @@ def front_words(result: Result, lang: str) -> tuple[str, ...]:
     )
     why = () if wish.own_objectives else (say(f"design.why.{wish.task.name}", lang),)
     thin = (say("design.thinned", lang),) if found.thinned else ()
-    return (say("design.over", lang, senses="; ".join(senses)), *why, seen, *thin)
+    return (say("design.over", lang, senses=", ".join(senses)), *why, seen, *thin)
 
 
 def _space_words(result: Result, lang: str) -> str:
@@ -157,12 +157,22 @@ def _equal(result: Result, rival: Rival, lang: str) -> Grid:
             told = dict(zip(timed_designs(result.spec, result.rivals), predicted, strict=True))
             cells = [written(LATENCY, told[d].ms, lang) if d in told else "–" for d in designs]
             rows.append((quantity_name(f"{LATENCY}@{where}", lang).replace("\n", " "), *cells))
-    rows.append((say("design.head.spec", lang), *map(to_text, designs)))
     head = tuple(
         say(f"design.equal_head.{key}", lang, rival=rival.name) for key in ("chosen", "scaled", "rival", "ours")
     )
     caption = say("design.table.equal", lang, rival=rival.name, quantity=quantity_name(result.wish.equal, lang))
     return Grid(caption, (say("report.quantity_head", lang), *head), tuple(rows))
+
+
+def _compared(result: Result, lang: str) -> Grid:
+    """The text forms of what is compared."""
+    rows = [(say("design.chosen", lang), to_text(result.spec))]
+    for rival in result.rivals:
+        rows += [
+            (say(f"design.equal_head.{key}", lang, rival=rival.name), to_text(spec))
+            for key, spec in (("scaled", rival.scaled.spec), ("rival", rival.spec), ("ours", rival.ours.spec))
+        ]
+    return Grid(say("design.table.compared", lang), _head(lang, "design", "spec"), tuple(rows))
 
 
 def _misses(rivals: Sequence[Rival], lang: str) -> tuple[str, ...]:
@@ -190,6 +200,10 @@ def latency_words(result: Result, lang: str) -> tuple[str, ...]:
         holds = "holds" if ms <= float(budget.limit) else "broken"
         said.append(say(f"design.latency_{holds}", lang, budget=budget.text, ms=written(LATENCY, ms, lang)))
     return tuple(said)
+
+
+def machine_words(result: Result, lang: str) -> str:
+    return say("design.machine", lang, processor=result.processor, cores=result.cores)
 
 
 def measured_budgets(result: Result) -> list[tuple[Budget, float]]:

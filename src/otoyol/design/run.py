@@ -65,6 +65,8 @@ class Result(NamedTuple):
     built: Built
     timed: tuple[Timed, ...]
     predicted: dict[str, tuple[Latency, ...]]
+    processor: str
+    cores: int
 
 
 def wish_for(
@@ -115,6 +117,8 @@ def design(
     tell("build")
     built = build_and_run(spec)
     tell("time")
+    from otoyol.measure.fingerprint import cores, processor
+
     designs = timed_designs(spec, rivals)
     tables = {where: predictor.table.fingerprint for where, predictor in (predictors or {}).items()}
     timed = tuple(time_all(designs, setting) for setting in settings(tables))
@@ -122,7 +126,20 @@ def design(
         where: tuple(predictor.predict(one) for one in designs) for where, predictor in (predictors or {}).items()
     }
     return Result(
-        wish, found, choice, spec, front[choice.position], front, cloud, rivals, rival_values, built, timed, predicted
+        wish,
+        found,
+        choice,
+        spec,
+        front[choice.position],
+        front,
+        cloud,
+        rivals,
+        rival_values,
+        built,
+        timed,
+        predicted,
+        processor(),
+        cores(),
     )
 
 

@@ -54,8 +54,9 @@ def write(
         command = script_command(script)
         sections = page.sections(result, folder, lang, command, bool(errors))
         text = html(
-            [result.spec], lang, date=date, command=command, title=page.title_of(result, lang), sections=sections
-        )
+            [result.spec], lang, date=date, command=command, title=page.title_of(result, lang), sections=sections,
+            lead=say("design.lead", lang), made=say("design.again", lang),
+        )  # fmt: skip
         write_text(folder / "report.html", text)
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import datetime
 import os
+import re
 import shlex
 from collections.abc import Sequence
 from functools import cache
 from importlib import resources
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from otoyol import __version__
 from otoyol.draw.labels import check_lang, spec_name
@@ -25,13 +26,14 @@ from otoyol.spec.files import write_text
 
 def html(
     specs: Sequence[Spec], lang: str = "en", *, date: str | None = None, command: str | None = None,
-    title: str | None = None, sections: Sequence[Section] = (),
+    title: str | None = None, lead: str = "", made: str = "", sections: Sequence[Section] = (),
 ) -> str:  # fmt: skip
     """The report as one HTML document that needs nothing else: no script, no network, no other file.
 
     Several designs are compared with the first. ``date`` (ISO, by default today's in UTC) and ``command`` are what
-    the page says of its making; equal arguments give equal text. ``sections`` come before the designs.
-    Raises SpecError for no design, too many, or an unknown language.
+    the page says of its making; equal arguments give equal text. ``sections`` come before the designs; ``title``,
+    ``lead`` and ``made`` (how the page was made) take the place of the usual words. Raises SpecError for no design,
+    too many, or an unknown language.
     """
     check_lang(lang)
     specs = list(specs)
@@ -52,6 +54,8 @@ def html(
         date=date or datetime.datetime.now(datetime.UTC).date().isoformat(),
         command=command or shlex.join(["otoyol", "report", *names, "--lang", lang]),
         designs=[design_view(spec, i, len(specs), lang) for i, spec in enumerate(specs)],
+        lead=lead,
+        made=made,
         sections=sections,
         comparison=comparison_view(specs, lang) if len(specs) > 1 else None,
     )  # fmt: skip
@@ -75,7 +79,13 @@ def _environment() -> Environment:
         loader=PackageLoader("otoyol.report", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
     environment.filters["grid"] = grid
+    environment.filters["code"] = _code
     return environment
+
+
+def _code(text: str) -> Markup:
+    """A sentence whose `commands` are set as such."""
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704 (escaped before)
 
 
 @cache

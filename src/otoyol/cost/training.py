@@ -47,14 +47,16 @@ class Training(NamedTuple):
 
 
 def training(
-    spec: Spec, mode: str = "standard", *, batch: int = 1, dtype: str = "float32", optimizer: str = "momentum"
-) -> Training:
+    spec: Spec, mode: str = "standard", *, batch: int = 1, dtype: str = "float32", optimizer: str = "momentum",
+    watched: bool = False,
+) -> Training:  # fmt: skip
     """A training step of ``batch`` images. ``optimizer``: ``sgd`` without state, with ``momentum``, or ``adamw``.
 
-    Raises SpecError.
+    ``watched``: as a dispatch mode such as torch's MemTracker sees the step. While one watches, autograd adds
+    gradients up in new tensors, otherwise in place. Raises SpecError.
     """
     size = item_bytes(batch, dtype)
-    play = _checked(spec, mode, dtype, optimizer)
+    play = _checked(spec, mode, dtype, optimizer, watched)
     peak = max(line.at(batch) for line in play.lines) + _states(play, optimizer) * size
     step = play.flops + play.again_flops
     return Training(
@@ -93,20 +95,20 @@ def _states(play: _Play, optimizer: str) -> int:
     return STATES[optimizer] * play.params
 
 
-def _checked(spec: Spec, mode: str, dtype: str, optimizer: str) -> _Play:
+def _checked(spec: Spec, mode: str, dtype: str, optimizer: str, watched: bool = False) -> _Play:
     if mode not in MODES:
         raise SpecError("mode", mode, ", ".join(MODES))
     if optimizer not in STATES:
         raise SpecError("optimizer", optimizer, ", ".join(get_args(Optimizer)))
-    return _play(spec, mode, item_bytes(1, dtype))
+    return _play(spec, mode, item_bytes(1, dtype), watched)
 
 
 @lru_cache(64)
-def _play(spec: Spec, mode: str, size: int) -> _Play:
+def _play(spec: Spec, mode: str, size: int, watched: bool) -> _Play:
     ops = [op for op in lower(spec).ops if op.slot != "tap"]
     lean, segments = MODES[mode]
-    parts = list(_parts(spec, ops, segment_length(sum(plan.depth for plan in spec.plan), segments)))
-    step = _Step(spec, ops, size, lean, parts)
+    parts = list(_parts(ops, segment_length(sum(plan.depth for plan in spec.plan), segments)))
+    step = _Step(spec, ops, size, lean, parts, not watched)
     step.run()
     flops = [formulas.flops(op) for op in ops]
     again = {i for part in parts if part.again for i in range(part.start, part.end)}
@@ -120,21 +122,23 @@ def _play(spec: Spec, mode: str, size: int) -> _Play:
     )  # fmt: skip
 
 
-def _parts(spec: Spec, ops: Sequence[Op], length: int) -> Iterator[_Part]:
+def _parts(ops: Sequence[Op], length: int) -> Iterator[_Part]:
     if not length:
         yield _Part(0, len(ops), False)
         return
     position = 0
-    for (stage, segment), group in groupby(ops, lambda op: (op.stage, op.block // length)):
+    for (stage, _), group in groupby(ops, lambda op: (op.stage, op.block // length)):
         start, position = position, position + len(list(group))
         yield _Part(start, position, stage >= 0)
 
 
 class _Step:
-    """One step. Storages are named by the operator that made them, gradients by the operator whose output's they are."""
+    """One step. Storages are named by the operator that made them, gradients by the operator whose output it was."""
 
-    def __init__(self, spec: Spec, ops: Sequence[Op], size: int, lean: bool, parts: Sequence[_Part]) -> None:
-        self.ops, self.size, self.parts = ops, size, parts
+    def __init__(
+        self, spec: Spec, ops: Sequence[Op], size: int, lean: bool, parts: Sequence[_Part], sums_in_place: bool
+    ) -> None:
+        self.ops, self.size, self.parts, self.sums_in_place = ops, size, parts, sums_in_place
         self.root = roots(ops, training=True)
         self.ledger = Ledger()
         self.params = _params(ops)
@@ -160,6 +164,8 @@ class _Step:
     def _find_remade(self) -> None:
         """Which storages lean training makes again, and between which operators they are alive."""
         for i, (row, plain) in enumerate(zip(self.rows, self.plain, strict=True)):
+            if self.ops[i].kind == "maxpool":  # of its input, only the shape is wanted
+                continue
             for storage in plain.storages - row.storages:
                 if storage != INPUT and self.again[storage]:
                     first, last = self.remade.get(storage, (i, i))
@@ -188,10 +194,14 @@ class _Step:
         self.held_line = self.ledger.now.less(base).plus(self.image, 0)
         self.pending[len(self.ops) - 1] = self._gradient(self.bytes_of(len(self.ops) - 1))
         for part in reversed(self.parts):
+            whole = self.pending[part.end - 1]
             if part.again:
                 self._forward(part, kept=True, savers=savers)
+                self.owners[whole[0]] += 1  # the outer step holds it until the segment is through
             for i in reversed(range(part.start, part.end)):
                 self._backward(i, savers)
+            if part.again:
+                self._let_go(whole)
         self.ledger.mark()
 
     def _forward(self, part: _Part, kept: bool, savers: dict[int, int] | None = None) -> None:
@@ -270,12 +280,12 @@ class _Step:
         return made
 
     def _accumulate(self, source: int, value: tuple[int, int]) -> None:
-        """Autograd adds to a gradient in place where nobody else has it."""
+        """Autograd adds to a gradient in place where nobody else has it (and no dispatch mode watches)."""
         old = self.pending.get(source)
         if old is None:
             self.pending[source] = value
             return
-        if self.owners[old[0]] > 1:
+        if self.owners[old[0]] > 1 or not self.sums_in_place:
             self.pending[source] = self._gradient(old[1])
             self.ledger.mark()
             self._let_go(old)
@@ -289,7 +299,7 @@ class _Step:
 
     def _scratch(self, op: Op, i: int) -> int:
         """What an operator makes and drops within its backward."""
-        if op.kind == "mul":  # the gate's gradient before it is summed
+        if op.kind == "mul" and op.slot == "attention":  # the gate's gradient before it is summed
             return formulas.elements_out(op) * self.size
         if op.kind == "maxpool" and self.rows[i].index_bytes != self.plain[i].index_bytes:
             return self.bytes_of(op.inputs[0]) + INDEX_BYTES[False] * formulas.elements_out(op)

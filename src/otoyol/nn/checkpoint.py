@@ -71,10 +71,11 @@ class _Segment(torch.autograd.Function):
                 stack.enter_context(torch.autocast(kind, dtype))
             arguments = [None if a is None else a.detach().requires_grad_(a.requires_grad) for a in (x, preacted)]
             with tape(ctx.lean, x):
-                y = ctx.run(*arguments)
+                # The graph alone: what the segment puts out is nobody's but its own.
+                edge = torch.autograd.graph.get_gradient_edge(ctx.run(*arguments))
         tensors = [*arguments, *weights]
         wanted = [i for i, need in enumerate(ctx.needs_input_grad[3:]) if need]
-        grads = torch.autograd.grad(y, [tensors[i] for i in wanted], grad, allow_unused=True)  # type: ignore[arg-type]
+        grads = torch.autograd.grad(edge, [tensors[i] for i in wanted], grad, allow_unused=True)  # type: ignore[arg-type]
         found: list[Tensor | None] = [None] * len(tensors)
         for i, value in zip(wanted, grads, strict=True):
             found[i] = value

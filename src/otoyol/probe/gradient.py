@@ -13,14 +13,14 @@ from otoyol.probe.result import Problem
 
 
 class Passage(NamedTuple):
-    """What passed one block: its input and output, the loss's gradients at both, its weights' gradients by name, and
-    the random state in which it ran."""
+    """What passed one block: its input and output, the loss's gradients at both, its parameters' gradients by name,
+    and the random state in which it ran."""
 
     x: Tensor
     y: Tensor
     grad_x: Tensor
     grad_y: Tensor
-    weight_grads: dict[str, Tensor]
+    grads: dict[str, Tensor]
     chance: Tensor
 
 
@@ -39,9 +39,8 @@ def run_pass(model: Backbone, images: Tensor, labels: Tensor, step: int = 0) -> 
     of saving memory in backward, for it watches nothing but blocks' inputs and the last output.
     """
     here = places(model)
-    inputs: list[Tensor] = []
+    ends: list[Tensor] = []
     states: list[Tensor] = []
-    last: list[Tensor] = []
     watching = True
 
     def enter(_module: nn.Module, arguments: tuple[Tensor, ...]) -> tuple[Tensor, ...] | None:
@@ -50,23 +49,16 @@ def run_pass(model: Backbone, images: Tensor, labels: Tensor, step: int = 0) -> 
         x = arguments[0] if arguments[0].requires_grad else arguments[0].detach().requires_grad_()
         if not x.is_leaf:
             x.retain_grad()
-        inputs.append(x)
+        ends.append(x)
         states.append(chance(x.device))
         return (x, *arguments[1:])
 
-    def leave(_module: nn.Module, _arguments: tuple[Tensor, ...], y: Tensor) -> None:
-        if watching:
-            if y.requires_grad and not y.is_leaf:
-                y.retain_grad()
-            last.append(y)
-
-    hooks = [place.module.register_forward_pre_hook(enter) for place in here]
-    hooks.append(here[-1].module.register_forward_hook(leave))
+    behind = model.head if model.final is None else model.final
+    hooks = [module.register_forward_pre_hook(enter) for module in (*(place.module for place in here), behind)]
     try:
         logits = model(images)
         watching = False
         loss = F.cross_entropy(logits.flatten(1) if logits.dim() > 2 else logits, labels)
-        ends = [*inputs, last[0]]
         problem = _forward_problem(model, images, ends, loss, step)
         if problem is not None:
             return Pass(float(loss.detach()), (), problem)
@@ -82,7 +74,9 @@ def run_pass(model: Backbone, images: Tensor, labels: Tensor, step: int = 0) -> 
     if problem is not None:
         return Pass(float(loss.detach()), (), problem)
     passages = tuple(
-        Passage(ends[i].detach(), ends[i + 1].detach(), grads[i], grads[i + 1], _weight_grads(place.module), states[i])
+        Passage(
+            ends[i].detach(), ends[i + 1].detach(), grads[i], grads[i + 1], _parameter_grads(place.module), states[i]
+        )
         for i, place in enumerate(here)
     )
     return Pass(float(loss.detach()), passages, None)
@@ -92,8 +86,8 @@ def _grad(x: Tensor) -> Tensor:
     return x.new_zeros(x.shape) if x.grad is None else x.grad.detach()
 
 
-def _weight_grads(module: nn.Module) -> dict[str, Tensor]:
-    return {n: _grad(p) for n, p in module.named_parameters() if p.dim() > 1}
+def _parameter_grads(module: nn.Module) -> dict[str, Tensor]:
+    return {name: _grad(parameter) for name, parameter in module.named_parameters()}
 
 
 def _forward_problem(model: Backbone, images: Tensor, ends: list[Tensor], loss: Tensor, step: int) -> Problem | None:

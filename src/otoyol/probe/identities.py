@@ -42,7 +42,7 @@ def factor(place: Place) -> float | None:
         return 1.0 if place.audit.pure else None
     product = 1.0
     for step in steps:
-        product *= step.factor  # type: ignore[operator]
+        product *= float(step.factor)  # type: ignore[arg-type]
     return product
 
 

@@ -59,7 +59,7 @@ def _exact(jacobian: Jacobian) -> Singular:
     rows = torch.eye(jacobian.y.numel(), dtype=jacobian.y.dtype, device=jacobian.y.device)
     matrix = torch.stack([jacobian.pull(row.view_as(jacobian.y)).flatten() for row in rows])
     found = torch.linalg.svdvals(matrix.double())
-    values = tuple(found.tolist())
+    values = (*found.tolist(), *[0.0] * (jacobian.x.numel() - len(found)))
     rms = float((found**2).sum() / jacobian.x.numel()) ** 0.5
     return Singular("svd", 0, values[0], values[-1], rms, 0.0, values, (1 / len(values),) * len(values))
 

@@ -45,17 +45,16 @@ def _norm_figures(name: str, norm: nn.Module, x: Tensor) -> NormFigures:
     mean, var = values.mean(axes), values.var(axes, correction=0)
     weight = getattr(norm, "weight", None)
     gain = torch.ones(1) if weight is None else weight.detach()
-    shift = torch.zeros(1) if weight is None else norm.bias.detach()  # type: ignore[operator, union-attr]
+    shift = torch.zeros(1) if weight is None else norm.bias.detach()  # type: ignore[operator]
     stored_mean, stored_var = norm.running_mean, norm.running_var
     return NormFigures(
         name, float(gain.mean()), float(gain.min()), float(gain.max()), float(shift.mean()),
-        None if stored_mean is None else float(stored_mean.mean()),  # type: ignore[operator, union-attr, arg-type]
-        None if stored_var is None else float(stored_var.mean()),  # type: ignore[operator, union-attr, arg-type]
+        None if stored_mean is None else float(stored_mean.mean()),  # type: ignore[operator]
+        None if stored_var is None else float(stored_var.mean()),  # type: ignore[operator]
         float(mean.mean()), float(var.mean()), float(var.min()), float(var.max()),
     )  # fmt: skip
 
 
 def _dead_channels(name: str, y: Tensor) -> DeadChannels:
-    axes = [0, *range(2, y.dim())]
-    alive = (y.detach() != 0).any(dim=axes[0]) if len(axes) == 1 else (y.detach() != 0).amax(axes)
-    return DeadChannels(name, y.shape[1], int(alive.numel() - alive.sum()))
+    alive = (y.detach() != 0).transpose(0, 1).flatten(1).any(1)
+    return DeadChannels(name, len(alive), int((~alive).sum()))

@@ -25,9 +25,10 @@ class Place(NamedTuple):
 
 def places(model: Backbone) -> tuple[Place, ...]:
     """Every block in order."""
-    modules = [(f"stages.{s}.{b}", block) for s, stage in enumerate(model.stages) for b, block in enumerate(stage)]  # type: ignore[arg-type]
     audits = highway(model.spec).blocks
-    return tuple(Place(name, module, audit) for (name, module), audit in zip(modules, audits, strict=True))
+    names = [f"stages.{audit.stage}.{audit.block}" for audit in audits]
+    modules = [block for stage in model.stages for block in stage.children()]
+    return tuple(Place(*found) for found in zip(names, modules, audits, strict=True))  # type: ignore[arg-type]
 
 
 def copied(model: Backbone) -> Backbone:

@@ -8,12 +8,13 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Singular:
-    """Singular values of a block's Jacobian dy/dx over the whole batch, at the point measured.
+    """Singular values of a block's Jacobian dy/dx over the whole batch, at the point measured: one for each dimension
+    of x, so that a block with fewer outputs than inputs has zeros among them.
 
     ``method`` is ``svd`` (the whole Jacobian, all values) or ``golub-kahan`` (``steps`` steps from one random start):
     then ``largest`` is a lower bound of the true one, ``smallest`` an upper bound, ``change`` the relative change of
     ``largest`` in the last step, and ``values`` with ``weights`` approximate the distribution as a Gauss quadrature
-    (the weights sum to 1). ``rms`` is the root mean square of all singular values over the input's dimensions: exact
+    (the weights sum to 1). ``rms`` is the root mean square of all of them: exact
     with ``svd``, else the gain ‖Jv‖ / ‖v‖ of the random start, whose square has that mean.
     """
 
@@ -38,8 +39,8 @@ class BlockFigures:
     convolution and linear weights. ``cosine``: between x and y, None where shapes differ. None stands where a figure
     has no meaning (a zero vector has no direction, a block without shortcut no skip).
 
-    ``silent``: F puts out zeros alone. ``dead``: besides, none of its weights receives a gradient, so that gradient
-    descent cannot revive it.
+    ``silent``: F puts out zeros alone. ``dead``: besides, none of its parameters, norms' gains and shifts included,
+    receives a gradient, so that gradient descent cannot revive it.
     """
 
     name: str

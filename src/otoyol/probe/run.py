@@ -35,7 +35,7 @@ class Source(NamedTuple):
 
 def open_source(data: str, spec: Spec, on_error: OnError = "stop") -> Source:
     """``digits`` or a folder, fitted to the design's input (:func:`otoyol.data.load`)."""
-    train, test = (load(data, spec.input, split, unreadable=on_error) for split in ("train", "test"))  # type: ignore[arg-type]
+    train, test = (load(data, spec.input, split, unreadable=on_error) for split in ("train", "test"))
     return Source(data, train, test)
 
 

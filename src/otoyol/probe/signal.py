@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor
@@ -27,7 +28,6 @@ def block_figures(place: Place, passage: Passage, jacobian: Singular | None) -> 
     through_skip = None if skip is None else _pull(skip, leaf, grad_sum)
     whole = through_branch if through_skip is None else through_branch + through_skip
     size = norm(whole)
-    weight_grad = _norm_of(passage.weight_grads.values())
     silent = not bool(branch.detach().any())
     return BlockFigures(
         name=place.name, stage=place.audit.stage, block=place.audit.block, pure=place.audit.pure,
@@ -35,16 +35,18 @@ def block_figures(place: Place, passage: Passage, jacobian: Singular | None) -> 
         skip_grad=None if through_skip is None else norm(through_skip), branch_grad=norm(through_branch),
         skip_share=None if through_skip is None or not size else dot(through_skip, whole) / size**2,
         grad_cosine=None if through_skip is None else cosine(through_skip, through_branch),
-        weight_grad=weight_grad, weight_norm=_norm_of(p for p in block.parameters() if p.dim() > 1),
+        weight_grad=_norm_of(grad for grad in passage.grads.values() if grad.dim() > 1),
+        weight_norm=_norm_of(p for p in block.parameters() if p.dim() > 1),
         mean_in=float(x.mean()), var_in=_variance(x), var_branch=_variance(branch),
         mean_out=float(y.mean()), var_out=_variance(y), cosine=cosine(x, y),
-        silent=silent, dead=silent and not any(map(norm, _branch_grads(passage))),
+        silent=silent, dead=silent and not any(norm(grad) for grad in _branch_grads(passage)),
         jacobian=jacobian,
     )  # fmt: skip
 
 
 def _branch_grads(passage: Passage) -> list[Tensor]:
-    return [grad for name, grad in passage.weight_grads.items() if not name.startswith("shortcut.")]
+    """Gradients of all that F is computed with."""
+    return [grad for name, grad in passage.grads.items() if not name.startswith(("shortcut.", "post."))]
 
 
 def _pull(y: Tensor, x: Tensor, grad_y: Tensor) -> Tensor:
@@ -61,5 +63,5 @@ def _variance(x: Tensor) -> float:
     return float(x.detach().double().var(correction=0))
 
 
-def _norm_of(tensors: object) -> float:
-    return math.sqrt(sum(norm(tensor) ** 2 for tensor in tensors))  # type: ignore[attr-defined]
+def _norm_of(tensors: Iterable[Tensor]) -> float:
+    return math.sqrt(sum(norm(tensor) ** 2 for tensor in tensors))

@@ -25,7 +25,7 @@ def _changed(block: ResidualBlock, **fields: object) -> Iterator[None]:
 def branch_term(block: ResidualBlock, x: Tensor) -> Tensor:
     """F(x) as it enters the addition: with attention, scale, gate and stochastic depth."""
     with _changed(block, joined=False, add_in_place=False, post=None):
-        return block(x)  # type: ignore[no-any-return]
+        return block(x)
 
 
 def skip_term(block: ResidualBlock, x: Tensor) -> Tensor | None:
@@ -40,9 +40,9 @@ def skip_term(block: ResidualBlock, x: Tensor) -> Tensor | None:
     term = block.shortcut(source)
     if block.gated:
         term = term * (1 - block.shortcut.gate(x).sigmoid())  # type: ignore[operator]
-    return term  # type: ignore[no-any-return]
+    return term
 
 
 def after(block: ResidualBlock, total: Tensor) -> Tensor:
     """What the block puts out for a sum. The sum stays as it is, though an activation may run in place."""
-    return total if block.post is None else block.post(total.clone())  # type: ignore[no-any-return]
+    return total if block.post is None else block.post(total.clone())

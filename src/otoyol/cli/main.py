@@ -32,6 +32,7 @@ VERBS = (
     "measure",
     "probe",
     "cost",
+    "memory",
     "draw",
     "check",
     "report",

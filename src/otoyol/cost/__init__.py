@@ -10,11 +10,15 @@ from typing import TYPE_CHECKING, Any
 from otoyol.cost.count import Count, count
 from otoyol.cost.formulas import PER_ELEMENT, Flops
 from otoyol.cost.table import OpCost, by, table
+from otoyol.cost.training import Training, largest_batch, training
 
 if TYPE_CHECKING:
     from otoyol.cost.batch import BatchCount, count_batch
 
-__all__ = ["PER_ELEMENT", "BatchCount", "Count", "Flops", "OpCost", "by", "count", "count_batch", "table"]
+__all__ = [
+    "PER_ELEMENT", "BatchCount", "Count", "Flops", "OpCost", "Training", "by", "count", "count_batch",
+    "largest_batch", "table", "training",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

@@ -31,7 +31,8 @@ TOTALS = (
     "index_bytes_lean",
 )  # fmt: skip
 ADDED = (
-    "params", "buffers", "activations", "moved", "held", "held_lean", "held_per_step", "index_bytes", "index_bytes_lean",
+    "params", "buffers", "activations", "moved", "held", "held_lean", "held_per_step", "index_bytes",
+    "index_bytes_lean",
 )  # fmt: skip
 POSITION = {name: i for i, name in enumerate(TOTALS)}
 PEAK = "peak"  # not a sum: the function returns it

@@ -40,7 +40,7 @@ class Training(NamedTuple):
     held_bytes: int
     again_macs: int
     again_flops: int
-    time: float  # FLOPs of a step over those of a standard step
+    work: float  # FLOPs of all operators in a step, over those of a standard step
     batch: int
     dtype: str
     optimizer: str

@@ -20,8 +20,8 @@ class Row(NamedTuple):
     """One operator, one image. :mod:`otoyol.cost.count` makes bytes of elements.
 
     ``held`` are elements held for backward that this operator made or needs besides, the unit's own input and output
-    aside; ``held_per_step`` those that do not grow with the batch; ``index_bytes`` winners of a max-pool. ``_lean``: the
-    same in lean training.
+    aside; ``held_per_step`` those that do not grow with the batch; ``index_bytes`` winners of a max-pool.
+    ``_lean``: the same in lean training.
     """
 
     operator_class: OperatorClass

@@ -5,16 +5,18 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
 from otoyol import nn as own
 from otoyol.data import batches, load
 from otoyol.errors import OtoyolError
 from otoyol.spec import Input, parse
-from otoyol.train import Step, accuracy, constant, cosine, train_steps
+from otoyol.train import ShortTraining, Step, accuracy, constant, cosine, train_steps
 
 TINY = "cifar_resnet20@widths=4-8-16,depths=1-1-1,input=3x8x8,stem.widths=4,head=10"
 
@@ -100,3 +102,44 @@ def test_digits_are_learnt_and_counted() -> None:
         x = torch.stack([x for x, _ in tests])
         right = (model.eval()(x).argmax(1) == torch.tensor(tests.labels)).sum().item()
     assert after == right / 360 and accuracy(model, tests, batch=7) == after and not model.training
+
+
+def test_a_trial_judges_on_training_images_that_it_does_not_train_on() -> None:
+    training = ShortTraining("digits", steps=4, judged=50, batch=8)
+    train, judges = training._images(parse(TINY))
+    assert len(train) == 1149 and len(judges) == 50  # 1,437 training digits: 288 held out, 50 of them asked
+    everything = {f"digits[{index}]" for index in range(1437)}
+    assert not set(train.names) & set(judges.names) and {*train.names, *judges.names} < everything
+    assert set(judges.labels) == set(range(10))
+    index = train.names.index("digits[6]")
+    whole = load("digits", Input(channels=3, height=8, width=8), "train")
+    assert torch.equal(train[index][0], whole[6][0]) and train[index][1] == whole[6][1]
+
+
+def test_a_trial_s_identity_knows_the_images_and_not_their_folder(tmp_path: Path) -> None:
+    def identity(folder: str, names: str) -> dict[str, object]:
+        for kind in ("cat", "dog"):
+            (tmp_path / folder / "pets" / kind).mkdir(parents=True)
+            for name in names:
+                Image.new("L", (4, 4)).save(tmp_path / folder / "pets" / kind / f"{name}.png")
+        return ShortTraining(str(tmp_path / folder / "pets"), steps=1, batch=2).identity()
+
+    here, moved, more = identity("here", "abcd"), identity("moved", "abcd"), identity("more", "abcde")
+    assert here == moved and here["images"] == 6
+    assert {key for key in here if here[key] != more[key]} == {"images", "images_sha256"}
+
+
+def test_memory_that_does_not_suffice_is_an_error_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    def exhausted(error: str) -> None:
+        def raises(*_: object, **__: object) -> None:
+            raise RuntimeError(error)
+
+        monkeypatch.setattr("otoyol.train.trial.train_steps", raises)
+
+    training = ShortTraining("digits", steps=4)
+    exhausted("[enforce fail at alloc_cpu.cpp:119] . DefaultCPUAllocator: can't allocate memory: you tried")
+    with pytest.raises(OtoyolError, match="not enough memory for batches of 64"):
+        list(training(TINY))
+    exhausted("a bug")
+    with pytest.raises(RuntimeError, match="a bug"):
+        list(training(TINY))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pwd
 import shutil
 import signal
 import socket
@@ -34,8 +35,9 @@ def postgres() -> Iterator[str]:
         folder = Path(name)
         other: dict[str, Any] = {}
         if os.geteuid() == 0:
-            other = {"user": "nobody", "group": "nogroup", "extra_groups": []}
-            shutil.chown(folder, "nobody", "nogroup")
+            nobody = pwd.getpwnam("nobody")
+            other = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+            os.chown(folder, nobody.pw_uid, nobody.pw_gid)
         run: dict[str, Any] = {"cwd": folder, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, **other}
         made = subprocess.run(
             [initdb, "-D", "db", "-A", "trust", "-U", "otoyol", "-N", "-E", "UTF8"], **run, timeout=300

@@ -54,8 +54,10 @@ class ShortTraining:
             ):  # fmt: skip
                 if step in told:
                     yield step, accuracy(model, held_out)
-        except torch.OutOfMemoryError as error:
-            raise OtoyolError(f"training: not enough memory for batches of {self.batch}: {error}") from None
+        except RuntimeError as error:
+            if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
+                raise
+            raise OtoyolError(f"training: not enough memory for batches of {self.batch} images") from None
 
     def _images(self, spec: Spec) -> tuple[Images, Images]:
         """What trains, and what judges."""

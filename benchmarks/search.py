@@ -47,8 +47,11 @@ SMALL = {
     "depths": {"low": 1, "high": 3},
     "widths": {"low": 8, "high": 24, "multiple": 8},
 }
-# pycls, docs of its sweeps: sampling is by rejection, one configuration after another, complexity counted on each.
-PYCLS = {"designs_per_second": 200, "source": "stated by pycls's sweep documentation; not measured here"}
+# pycls samples by rejection, one configuration after another, and counts complexity on each (tools/sweep_setup.py).
+PYCLS = {
+    "designs_per_second": 200,
+    "source": "as this project's requirements state it, not measured here; pycls's docs/SWEEP_INFO.md names no rate",
+}
 EXACT = (["macs<=700M", "params<=15M"], [("macs", True), ("params", False)])
 PREDICTED = (["macs<=1.2G", "latency_ms<=60"], [("macs", True), ("latency_ms", False)])
 BARS = {"exact": 1_000_000, "predicted": 300_000}

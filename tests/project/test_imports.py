@@ -40,6 +40,7 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
     ),
     "data": ({"errors", "spec"}, {"torch", "torchvision", "numpy", "sklearn", "PIL"}),
     "train": ({"errors", "spec", "nn", "data"}, {"torch"}),
+    "proxy": ({"errors", "spec", "nn", "data"}, {"torch"}),
     "probe": ({"errors", "spec", "ops", "audit", "explain", "draw", "nn", "data", "train"}, {"torch"}),
     "trials": ({"errors", "spec"}, {"optuna", "sqlalchemy"}),
     "design": (
@@ -63,6 +64,7 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
             "train",
             "trials",
             "probe",
+            "proxy",
             "__version__",
         },
         {"cyclopts", "rich"},

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 from otoyol.cli.latency import LATENCY, Tables, extrapolations, interval, latency_facts
 from otoyol.cli.options import Json, Lang, option
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     Item = TypeVar("Item", Budget, Objective)
 
+Score = Literal["grad_norm", "synflow", "naswot", "highway"]
 SHOWN = 20
 BYTES = "_bytes"
 
@@ -33,6 +34,8 @@ def search(
     state: Annotated[str | None, option("state", "--state")] = None,
     out: Annotated[Path | None, option("search_out", "--out")] = None,
     table: Annotated[tuple[Path, ...], option("tables", "--table")] = (),
+    score: Annotated[tuple[Score, ...], option("score", "--score")] = (),
+    data: Annotated[str, option("score_data", "--data")] = "digits",
     json: Json = False,
     lang: Lang = None,
 ) -> int:
@@ -55,9 +58,12 @@ def search(
         state=state, progress=_teller(speak) if sys.stderr.isatty() else None,
     )  # fmt: skip
     rows = [_row(design, tables) for design in found.designs]
+    if score:
+        _score(rows, score, data, seed, speak)
     facts = {
         "seen": found.seen, "valid": found.valid, "met": found.met, "finished": found.finished,
-        "thinned": found.thinned, "refused": [refused._asdict() for refused in found.refused], "designs": rows,
+        "thinned": found.thinned, "refused": [refused._asdict() for refused in found.refused],
+        **({"scores": {name: word(f"score.{name}", "en") for name in score}} if score else {}), "designs": rows,
     }  # fmt: skip
     if out:
         write_text(out, dumps(facts))
@@ -83,6 +89,25 @@ def _row(design: Design, tables: Tables) -> dict[str, Any]:
         latency = predictor.predict(spec) if known is None else predictor.around(spec, known)
         latencies[where] = latency_facts(latency)
     return {"spec": design.spec, **design.values, **({"latency": latencies} if latencies else {})}
+
+
+def _score(rows: list[dict[str, Any]], names: Sequence[str], data: str, seed: int, lang: str) -> None:
+    """Score the front's designs, and nothing else: here torch is loaded."""
+    from otoyol.proxy import score
+    from otoyol.spec import parse
+
+    def tell(done: int) -> None:
+        sys.stderr.write(
+            "\r\x1b[K" + word("note.scoring", lang, done=number(done, lang), total=number(len(rows), lang))
+        )
+
+    terminal = sys.stderr.isatty()
+    specs = [parse(row["spec"]) for row in rows]
+    for row, scores in zip(rows, score(specs, names, source=data, seed=seed, progress=tell if terminal else None),
+                           strict=True):  # fmt: skip
+        row["scores"] = scores
+    if terminal:
+        sys.stderr.write("\r\x1b[K")
 
 
 def _teller(lang: str) -> Callable[[Progress], None]:
@@ -118,6 +143,12 @@ def page(found: Found, designs: list[dict[str, Any]], lang: str) -> list[str | T
         rows = [(str(i), *(cell(row) for _, cell in columns), row["spec"]) for i, row in enumerate(shown, 1)]
         head = ("", *(name for name, _ in columns), word("head.spec", lang))
         items.append(Table(word("title.front", lang, shown=number(len(rows), lang)), head, rows))
+        notes = [f"{name}: {word(f'score.{name}', lang)}" for name in designs[0].get("scores", ())]
+        unscored = sum(None in row.get("scores", {}).values() for row in designs)
+        if notes:
+            notes.append(word("note.scores", lang))
+            notes += [word("note.unscored", lang, designs=unscored)] if unscored else []
+            items.append("\n".join(notes))
         items += extrapolations({str(i): row for i, row in enumerate(shown, 1)}, lang)
     return items
 
@@ -135,5 +166,8 @@ def _columns(design: dict[str, Any], lang: str) -> list[Column]:
     def latency(where: str) -> Column:
         return f"{word(f'head.{LATENCY}', lang)} {where}", lambda row: interval(row["latency"][where], lang)
 
-    plain = [name for name in design if name not in ("spec", "latency") and not name.startswith(LATENCY)]
-    return [*map(figure, plain), *map(latency, design.get("latency", ()))]
+    def scored(name: str) -> Column:
+        return name, lambda row: "–" if row["scores"][name] is None else number(row["scores"][name], lang, ".4g")
+
+    plain = [name for name in design if name not in ("spec", "latency", "scores") and not name.startswith(LATENCY)]
+    return [*map(figure, plain), *map(latency, design.get("latency", ())), *map(scored, design.get("scores", ()))]

@@ -49,9 +49,8 @@ def search(
     budgets = [_placed(parse_budget(words), tables) for words in budget]
     wanted = [(name, True) for name in maximize] + [(name, False) for name in minimize]
     objectives = [_placed(parse_objective(name, maximize=most), tables) for name, most in wanted]
-    scorers = {
-        item.key: tables.scorer(item.where) for item in (*budgets, *objectives) if item.quantity == LATENCY
-    }  # fmt: skip
+    asked: list[Budget | Objective] = [*budgets, *objectives]
+    scorers = {item.key: tables.scorer(item.where) for item in asked if item.quantity == LATENCY}
     speak = language(lang)
     found = run(
         load_space(space), budgets, objectives, count=None if every else count, seed=seed, scorers=scorers,
@@ -132,11 +131,15 @@ def page(found: Found, designs: list[dict[str, Any]], lang: str) -> list[str | T
         word("note.searched", lang, seen=number(found.seen, lang), met=number(found.met["all"], lang),
              kept=number(len(found.designs), lang))
     ]  # fmt: skip
+    if not found.finished:
+        items.append(word("note.interrupted", lang))
     shares = [(words, number(met, lang)) for words, met in found.met.items() if words != "all"]
     if shares:
         items.append(Table("", (word("head.budget", lang), word("head.designs", lang)), shares))
     if found.refused:
         items.append("\n".join(f"{refused.choices}: {refused.reason}" for refused in found.refused))
+    if not designs and found.seen:
+        items.append(_why_nothing(found, lang))
     if designs:
         shown = designs[:SHOWN]
         columns = _columns(designs[0], lang)
@@ -151,6 +154,14 @@ def page(found: Found, designs: list[dict[str, Any]], lang: str) -> list[str | T
             items.append("\n".join(notes))
         items += extrapolations({str(i): row for i, row in enumerate(shown, 1)}, lang)
     return items
+
+
+def _why_nothing(found: Found, lang: str) -> str:
+    """Whose fault it is that the front is empty."""
+    if not found.valid:
+        return word("note.none_built", lang)
+    unmet = [words for words, met in found.met.items() if not met and words != "all"]
+    return word("note.none_meets", lang, budgets=", ".join(unmet)) if unmet else word("note.none_together", lang)
 
 
 Column = tuple[str, Callable[[dict[str, Any]], str]]

@@ -134,9 +134,10 @@ class _Run:
     ) -> None:  # fmt: skip
         self.built, self.budgets, self.objectives = built, budgets, objectives
         self.batch, self.dtype = batch, dtype
-        self.wanted = {item.key: item.quantity for item in (*budgets, *objectives)}
+        asked: list[Budget | Objective] = [*budgets, *objectives]
+        self.wanted = {item.key: item.quantity for item in asked}
         self.scorers = {
-            key: scorers.get(key, scorers.get(quantity))
+            key: scorers[key if key in scorers else quantity]
             for key, quantity in self.wanted.items()
             if key in scorers or quantity in scorers
         }

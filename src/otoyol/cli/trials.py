@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -76,7 +77,7 @@ def _teller(lang: str) -> Callable[[Progress], None]:
     def tell(progress: Progress) -> None:
         kind = "waiting" if progress.design is None else "begin" if progress.accuracy is None else "progress"
         line = word(f"trials.{kind}", lang, **progress._asdict())
-        sys.stderr.write(f"\r\x1b[K{line}")
+        sys.stderr.write(f"\r\x1b[K{line[: shutil.get_terminal_size().columns - 1]}")  # a broken line stays behind
         sys.stderr.flush()
 
     return tell

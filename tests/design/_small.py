@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 SPACE = """\
-base: resnet50@input=3x64x64,head=10
+base: resnet50@input=3x32x32,head=10
 choices:
   block: [basic, bottleneck-v2]
   attention: [none, se]
@@ -11,4 +11,4 @@ depths: {low: 1, high: 2}
 widths: {low: 8, high: 32, multiple: 8}
 tie: increasing
 """
-BUDGETS = ["macs<=30M", "params<=400k"]
+BUDGETS = ["macs<=8M", "params<=400k"]

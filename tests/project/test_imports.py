@@ -44,8 +44,8 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
     "probe": ({"errors", "spec", "ops", "audit", "explain", "draw", "nn", "data", "train"}, {"torch"}),
     "trials": ({"errors", "spec"}, {"optuna", "sqlalchemy"}),
     "design": (
-        {"errors", "spec", "ops", "cost", "explain", "search", "draw", "report", "nn", "measure", "check"},
-        {"numpy", "torch", "yaml"},
+        {"errors", "spec", "ops", "cost", "explain", "search", "draw", "report", "nn", "measure"},
+        {"numpy", "torch", "yaml", "PIL"},
     ),
     "cli": (
         {

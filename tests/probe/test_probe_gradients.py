@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import copy
-import inspect
 
 import pytest
 import torch
 import torch.nn.functional as F
 from _tiny import BASE, DESIGNS, V1, V2, batch, blocks, network
 
-from otoyol.nn import build
-from otoyol.probe import snapshot
+from otoyol.nn import memory_mode
+from otoyol.probe import snapshot, stretches
 from otoyol.probe.gradient import run_pass
 from otoyol.probe.place import copied
 
@@ -118,22 +117,16 @@ def test_the_model_is_as_before(training):
     assert first.mode == ("train" if training else "eval")
 
 
-@pytest.mark.parametrize("design", [V1, V2, f"{V2},drop_path=0.4"])
-def test_saving_memory_changes_nothing(design):
+@pytest.mark.parametrize("mode", ["lean", "checkpoint", "sqrt", "lean+checkpoint", "lean+sqrt"])
+def test_saving_memory_changes_nothing(mode):
+    """Whatever is computed again in backward, every figure is the same, bit for bit."""
     images, labels = batch(dtype=torch.float32)
-    model = network(design, dtype=torch.float32)
-    plain = snapshot(model, images, labels, jacobian_steps=2)
-    model.set_grad_checkpointing()
-    assert snapshot(model, images, labels, jacobian_steps=2) == plain
-
-
-@pytest.mark.skipif("lean" not in inspect.signature(build).parameters, reason="this build has no lean mode")
-@pytest.mark.parametrize("design", DESIGNS)
-def test_lean_or_standard_gives_the_same_figures(design):
-    images, labels = batch(dtype=torch.float32)
-    found = []
-    for lean in (False, True):
-        torch.manual_seed(0)
-        found.append(snapshot(build(design, lean=lean), images, labels, jacobian_steps=2))
-    assert found[0] == found[1]
-    assert found[0].blocks[0].grad_in > 0
+    for design in DESIGNS if mode == "lean" else (V1, f"{V2},drop_path=0.4"):
+        found = []
+        for chosen in ("standard", mode):
+            model = network(design, dtype=torch.float32)
+            memory_mode(model, chosen)
+            found.append((snapshot(model, images, labels, jacobian_steps=2), stretches(model, images, labels)))
+            assert model.memory == chosen
+        assert found[0] == found[1]
+        assert found[0][0].blocks[0].grad_in > 0

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from otoyol.audit import highway
 from otoyol.audit.highway import BlockAudit
-from otoyol.nn import Backbone, ResidualBlock
+from otoyol.nn import Backbone, ResidualBlock, memory_mode
 
 
 class Place(NamedTuple):
@@ -32,16 +32,22 @@ def places(model: Backbone) -> tuple[Place, ...]:
 
 
 def copied(model: Backbone) -> Backbone:
-    """The same network with the same weights, buffers and modes, and no gradients."""
+    """The same network with the same weights, buffers and modes, and no gradients.
+
+    It saves memory as the caller's does, but in segments of one block at most: within longer ones no gradient can be
+    watched.
+    """
     twin = copy.deepcopy(model)
     twin.zero_grad(set_to_none=True)
+    if "sqrt" in twin.memory:
+        memory_mode(twin, twin.memory.replace("sqrt", "checkpoint"))
     return twin
 
 
 def plain(model: Backbone) -> Backbone:
     """A copy under plain autograd, whatever the caller saves memory with."""
     twin = copied(model)
-    twin.set_grad_checkpointing(False)
+    memory_mode(twin, "standard")
     return twin
 
 

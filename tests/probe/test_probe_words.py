@@ -1,0 +1,133 @@
+"""The verdict claims what was measured, in both languages; tables, JSON and pictures of the command."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from xml.etree import ElementTree
+
+import pytest
+from _tiny import SCALED, V1, V2
+from PIL import Image
+
+from otoyol.cli.main import run as command
+from otoyol.explain import text
+from otoyol.explain.text import catalogue
+from otoyol.probe import Problem, plots, probe, verdict
+from otoyol.probe.summary import Spread, by_design, gradient_ratio, late_loss
+
+FAST = {"steps": 3, "batch": 8, "jacobian_steps": 2, "test_images": 24, "lesion": True}
+
+
+@pytest.fixture(scope="module")
+def runs():
+    return [probe(design, seed=seed, **FAST) for design in (V1, V2) for seed in (0, 1)]
+
+
+def test_a_run_is_reproducible_and_what_it_says(runs):
+    again = probe(V1, seed=0, **FAST)
+    assert again == runs[0]
+    assert (again.steps, again.batch, again.seed, again.data, len(again.losses)) == (3, 8, 0, "digits", 3)
+    assert [snapshot.step for snapshot in again.snapshots] == [0, 3]
+    assert again.losses[0] == pytest.approx(again.snapshots[0].loss)  # the first batch is the measured one
+    assert [run.lesion.images for run in runs] == [24] * 4
+    assert [bool(run.stretches) for run in runs] == [False, False, True, True]
+    assert runs[0].losses != runs[1].losses
+
+
+@pytest.mark.parametrize("lang", ["en", "tr"])
+def test_the_verdict_carries_the_figures(runs, lang):
+    said = verdict(runs, lang)
+    assert len(said) == 5  # done, two designs, what sets them apart, what is left open
+    for figure in ("8", "3", "2", "digits"):
+        assert re.search(rf"\b{figure}\b", said[0])
+    for name, paragraph in zip(by_design(runs), said[1:3], strict=True):
+        ratios = [gradient_ratio(run.snapshots[0]) for run in by_design(runs)[name]]
+        for value in (min(ratios), max(ratios), sum(ratios) / 2):
+            assert text.number(value, lang) in paragraph
+    losses = [late_loss(run) for run in runs]
+    overlap = max(losses[:2]) >= min(losses[2:]) and max(losses[2:]) >= min(losses[:2])
+    sentence = text.say("probe.not_apart" if overlap else "probe.apart", lang, seeds=2)
+    assert sentence in said[3]
+
+
+def test_one_seed_claims_nothing(runs):
+    alone = [runs[0], runs[2]]
+    said = verdict(alone)
+    assert "nothing is known of the spread" in said[0]
+    assert said[3].count("With one seed a difference shows nothing.") == 2
+    assert "ranges" not in " ".join(said)
+
+
+def test_ranges_that_touch_are_not_apart():
+    assert not Spread(2, 1, 3).apart(Spread(4, 3, 5))
+    assert Spread(2, 1, 3).apart(Spread(4, 3.1, 5)) and Spread(4, 3.1, 5).apart(Spread(2, 1, 3))
+
+
+def test_every_sentence_can_be_reached(runs, monkeypatch, tmp_path):
+    drawn = []
+    monkeypatch.setattr(plots, "curves_plot", lambda panels, folder, stem, lang: drawn.append(stem))
+    said = set()
+
+    class Recording(dict):
+        def __getitem__(self, key):
+            said.add(key)
+            return super().__getitem__(key)
+
+    real = text.chapter
+    monkeypatch.setattr(text, "chapter", lambda lang, name: Recording(real(lang, name)))
+    verdict(runs)
+    assert plots.draw(runs, tmp_path) == drawn == ["gradient", "signal", "skip", "jacobian", "loss", "lesion"]
+    problems = [Problem(what, "stages.0.0", 2) for what in ("input", "activation", "weight", "gradient", "loss")]
+    verdict([dataclasses.replace(runs[0], problem=problem) for problem in problems])
+    first = runs[0].snapshots[0]
+    blocks = [dataclasses.replace(b, silent=True, dead=i == 0) for i, b in enumerate(first.blocks)]
+    exact = [
+        dataclasses.replace(b, jacobian=dataclasses.replace(b.jacobian, method="svd")) for b in blocks
+    ]  # fmt: skip
+    changed = dataclasses.replace(first, blocks=tuple(exact))
+    verdict([dataclasses.replace(runs[0], snapshots=(changed,), skipped=("a.png",))])
+    verdict([runs[0], runs[2]])
+    # both outcomes of a comparison, whatever these short runs gave
+    verdict([*runs[:2], *(dataclasses.replace(run, losses=(9.0,) * 3) for run in runs[2:])])
+    verdict([*runs[:2], *(dataclasses.replace(run, spec="twin") for run in runs[:2])])
+    verdict([probe(SCALED, steps=0, batch=4, jacobian_steps=0)])
+    assert {key for key in catalogue("en") if key.startswith("probe.")} - said == set()
+
+
+def test_the_command(tmp_path, capsys):
+    out = tmp_path / "found"
+    words = ["probe", V1, V2, "--steps", "2", "--batch", "8", "--jacobian", "0", "--test-images", "16", "--lesion"]
+    assert command([*words, "--out", str(out), "--lang", "tr"]) == 0
+    printed = capsys.readouterr().out
+    kept = json.loads((out / "probe.json").read_text())
+    assert len(kept["runs"]) == 2 and all(paragraph in printed for paragraph in kept["verdict"])
+    assert "kısayoldan" in printed and "tohum" in printed
+    for stem in ("gradient", "signal", "skip", "loss", "lesion"):  # no Jacobian was asked for
+        ElementTree.parse(out / f"{stem}.svg")
+        with Image.open(out / f"{stem}.png") as picture:
+            assert picture.width > 600 and len(picture.convert("RGB").getcolors(1 << 24)) > 20
+    assert command(["probe", V1, "--steps", "0", "--batch", "8", "--jacobian", "0", "--json"]) == 0
+    (made,) = json.loads(capsys.readouterr().out)["runs"]
+    assert len(made["snapshots"]) == 1 and made["lesion"] is None and made["losses"] == []
+    # what is probed is what Python gives
+    assert made == json.loads(json.dumps(probe(V1, steps=0, batch=8, jacobian_steps=0).to_mapping()))
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["probe"], "specs"),
+        (["probe", V1, "--steps", "-1"], "steps"),
+        (["probe", V1, "--data", "nowhere"], "data"),
+        (["probe", V1, "--batch", "5000"], "batch"),
+        (["probe", "resnet18@head=0"], "head"),
+        (["probe", V1, "--on-error", "ignore"], "on-error"),
+        (["probe", V1, "--steps", "4", "--batch", "8", "--lr", "1e30", "--jacobian", "0"], "stages."),
+    ],
+)
+def test_bad_input_is_one_sentence_and_status_2(words, named, capsys):
+    assert command(words) == 2
+    said = capsys.readouterr()
+    assert said.out == "" and named in said.err.lower() and said.err.count("\n") == 1

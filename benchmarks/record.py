@@ -54,7 +54,7 @@ def main(arguments: list[str] | None = None) -> int:
         "benchmark": given.benchmark.stem,
         "command": " ".join(["python", f"benchmarks/{given.benchmark.name}", *given.arguments]),
         "date": started,
-        "commit": _commit(),
+        "commit": commit(),
         "machine": machine(),
         "figures": figures,
     }
@@ -100,7 +100,7 @@ def _version(name: str) -> str | None:
         return None
 
 
-def _commit() -> str | None:
+def commit() -> str | None:
     """The short commit, with + where tracked files have changes; None outside a checkout."""
     try:
         head = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True)

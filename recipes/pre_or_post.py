@@ -14,8 +14,10 @@ Expect no gain of v2 in accuracy at small depth: replications show none. One cor
 from __future__ import annotations
 
 import argparse
+import datetime
 import json
 import os
+import statistics
 import sys
 import tarfile
 import time
@@ -26,11 +28,14 @@ from typing import Any, NamedTuple
 import torch
 
 import otoyol
+from otoyol.draw.curves import Panel, curves_plot, spread_over
 from otoyol.errors import OtoyolError
 from otoyol.probe import Run, Snapshot, Source, open_source, probe
+from otoyol.spec.files import write_text
 
 ROOT = Path(__file__).resolve().parent.parent
 EVIDENCE = ROOT / "docs" / "evidence" / "pre_or_post.json"
+IMAGES = ROOT / "docs" / "images"
 
 ORDERINGS = {  # He et al. 2016, Fig. 4 (a) to (e), all with shortcut B
     "v1": "cifar_resnet{}b",
@@ -154,6 +159,142 @@ def run_jobs(jobs: Sequence[Job], path: Path, source: Source, minutes: float, lr
         print(f"{job.key}  {end}  {time.monotonic() - began:.0f} s", flush=True)
 
 
+def designs(rows: Sequence[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    """The runs of each depth and variant: those that trained, or, where none did, the profiles of fresh networks."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for kept in rows:
+        found.setdefault(f"{kept['depth']} {kept['variant']}", []).append(kept)
+    return {name: [r for r in own if r["steps"]] or own for name, own in sorted(found.items(), key=_order)}
+
+
+def _order(item: tuple[str, list[dict[str, Any]]]) -> tuple[int, int]:
+    depth, variant = item[0].split()
+    return int(depth), [*ORDERINGS, *SHORTCUTS].index(variant)
+
+
+def ratio(profile: dict[str, list[float | None]] | None) -> float | None:
+    """Gradient norm at the first block's input over that at the last block's."""
+    values = (profile or {}).get("grad_in") or [None]
+    return values[0] / values[-1] if values[0] is not None and values[-1] else None
+
+
+def mean_share(profile: dict[str, list[float | None]] | None) -> float | None:
+    shares = [share for share in (profile or {}).get("skip_share", []) if share is not None]
+    return statistics.fmean(shares) if shares else None
+
+
+def late(kept: dict[str, Any]) -> float | None:
+    """Mean loss of the last fifth of the steps."""
+    losses = kept["losses"]
+    return statistics.fmean(losses[-max(1, len(losses) // 5) :]) if losses and not kept["problem"] else None
+
+
+def over(values: Sequence[float | None]) -> list[float] | None:
+    """Mean, lowest, highest."""
+    known = [value for value in values if value is not None]
+    return [float(f"{v:.4g}") for v in (statistics.fmean(known), min(known), max(known))] if known else None
+
+
+def figures(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """What is recorded: every design's figures as [mean, lowest, highest] over its seeds, and v1 minus v2 by seed."""
+    kept = designs(rows)
+    table = {}
+    for name, own in kept.items():
+        trained = [r for r in own if r["steps"]]
+        table[name] = {
+            "spec": own[0]["spec"], "seeds": len(own), "trained": len(trained),
+            "ended_early": sum(r["problem"] is not None for r in own),
+            "train_bytes": own[0]["train_bytes"], "train_bytes_lean": own[0]["train_bytes_lean"],
+            "gradient_ratio_fresh": over([ratio(r["init"]) for r in own]),
+            "gradient_ratio_trained": over([ratio(r["trained"]) for r in own]),
+            "skip_share_fresh": over([mean_share(r["init"]) for r in own]),
+            "loss_first": over([r["losses"][0] if r["losses"] else None for r in own]),
+            "loss_late": over([late(r) for r in own]),
+            "accuracy": over([r["accuracy"] for r in own]),
+        }  # fmt: skip
+    pairs = {}
+    for depth in dict.fromkeys(r["depth"] for r in rows):
+        sides = [{r["seed"]: r for r in kept.get(f"{depth} {v}", []) if r["steps"]} for v in ("v1", "v2")]
+        both = sorted(set(sides[0]) & set(sides[1]))
+        if both:
+            losses = [(late(sides[0][s]), late(sides[1][s])) for s in both]
+            scores = [(sides[0][s]["accuracy"], sides[1][s]["accuracy"]) for s in both]
+            pairs[str(depth)] = {
+                "seeds": len(both),
+                "loss_v1_minus_v2": over([a - b for a, b in losses if a is not None and b is not None]),
+                "accuracy_v2_minus_v1": over([b - a for a, b in scores if a is not None and b is not None]),
+            }
+    one = rows[0]
+    identities = [stretch for r in rows for stretch in r["stretches"]]
+    return {
+        "data": "CIFAR-10" if one["data"] == "folder" else one["data"], "steps": max(r["steps"] for r in rows),
+        "batch": one["batch"], "lr": one["lr"], "test_images": max(r["test_images"] for r in rows),
+        "runs": len(rows), "minutes": round(sum(r["seconds"] for r in rows) / 60, 1),
+        "stretches": len(identities), "largest_residual": max((max(s[2], s[3]) for s in identities), default=0.0),
+        "designs": table, "pairs": pairs,
+    }  # fmt: skip
+
+
+def pictures(rows: Sequence[dict[str, Any]], folder: Path) -> list[str]:
+    """Gradient profiles of fresh networks and losses, as PNG and SVG."""
+    kept = designs(rows)
+    groups = {
+        "depth": [
+            [name for name in kept if name in (f"{d} v1", f"{d} v2")] for d in sorted({r["depth"] for r in rows})
+        ],
+        "orderings": [[name for name in kept if name in {f"110 {v}" for v in ORDERINGS}]],
+        "shortcuts": [[name for name in kept if name in {f"110 {v}" for v in SHORTCUTS}]],
+    }
+    written = []
+    for group, panels in groups.items():
+        profiles = [
+            Panel(f"Gradient norm at the block's input, fresh networks\n{_depth(names)} layers", "block",
+                  tuple(spread_over(_name(n), [r["init"]["grad_in"] for r in kept[n]]) for n in names), log=True)
+            for names in panels if len(names) > 1
+        ]  # fmt: skip
+        trained = [[n for n in names if any(r["losses"] for r in kept[n])] for names in panels]
+        losses = [
+            Panel(f"Loss, mean of 10 steps\n{_depth(names)} layers", "10 steps",
+                  tuple(spread_over(_name(n), [tens(r["losses"]) for r in kept[n] if not r["problem"]]) for n in names))
+            for names in trained if len(names) > 1
+        ]  # fmt: skip
+        for what, drawn in (("gradient", profiles), ("loss", losses)):
+            if drawn:
+                curves_plot(drawn, folder, f"{what}_by_{group}")
+                written.append(f"{what}_by_{group}")
+    return written
+
+
+def tens(losses: Sequence[float]) -> list[float]:
+    return [statistics.fmean(losses[i : i + 10]) for i in range(0, len(losses) - 9, 10)]
+
+
+def _depth(names: Sequence[str]) -> str:
+    return names[0].split()[0]
+
+
+def _name(design: str) -> str:
+    return design.split()[1].replace("_", " ")
+
+
+def record(found: dict[str, Any], pictures: Sequence[str], folder: Path, arguments: Sequence[str]) -> None:
+    """The evidence that the documentation reads, and the pictures it shows."""
+    sys.path.append(str(ROOT / "benchmarks"))
+    from record import commit, machine
+
+    made = {
+        "benchmark": "pre_or_post",
+        "command": " ".join(["python", "recipes/pre_or_post.py", *arguments]),
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "commit": commit(),
+        "machine": machine(),
+        "figures": found,
+    }
+    write_text(EVIDENCE, json.dumps(made, indent=2, ensure_ascii=False) + "\n")
+    for stem in pictures:
+        write_text(IMAGES / f"pre_or_post-{stem}.svg", (folder / f"{stem}.svg").read_text(encoding="utf-8"))
+
+
 def unpack(archive: Path, folder: Path) -> None:
     """Fill an empty or absent folder; a filled one stays as it is."""
     if (folder / "train").is_dir():
@@ -176,6 +317,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--lr", type=float, help="by default the paper's 0.1 for 128 images, in proportion")
     parser.add_argument("--test-images", type=int, default=200)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--record", action="store_true", help="write docs/evidence/pre_or_post.json and its pictures")
     given = parser.parse_args(arguments)
     torch.set_num_threads(given.threads)
     lr = given.lr or 0.1 * given.batch / 128
@@ -189,6 +331,13 @@ def main(arguments: list[str] | None = None) -> int:
     except OtoyolError as error:
         print(f"pre_or_post: {error}", file=sys.stderr)
         return 2
+    rows = [kept for key, kept in done(given.out / "runs.jsonl").items() if key in {job.key for job in jobs}]
+    if rows:
+        found, drawn = figures(rows), pictures(rows, given.out)
+        write_text(given.out / "summary.json", json.dumps(found, indent=2) + "\n")
+        if given.record:
+            record(found, drawn, given.out, arguments if arguments is not None else sys.argv[1:])
+        print(f"{len(rows)} of {len(jobs)} runs; {given.out / 'summary.json'}")
     return 0
 
 

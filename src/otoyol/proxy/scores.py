@@ -40,7 +40,7 @@ def grad_norm(model: nn.Module, batch: Batch) -> float:
 
 
 def synflow(model: nn.Module, batch: Batch) -> float:
-    """Natural logarithm of Σ |θ · ∂R/∂θ| over the weights of convolutions and linear layers, where R is the sum of the
+    """Natural logarithm of ``Σ |θ · ∂R/∂θ|`` over the weights of convolutions and linear layers, where R is the sum of the
     outputs for an image of ones, every parameter replaced by its absolute value and every norm left out.
 
     Tanaka et al. 2020 (arXiv:2006.05467), Eqs. 1 and 2; without norms as Abdelfattah et al. 2021. Looks at no data: of
@@ -61,7 +61,7 @@ def synflow(model: nn.Module, batch: Batch) -> float:
 
 
 def naswot(model: nn.Module, batch: Batch) -> float:
-    """ln |det K|, where K counts for every pair of images the activations that are on in both or off in both.
+    """``ln |det K|``, where K counts for every pair of images the activations that are on in both or off in both.
 
     Mellor et al. 2021 (arXiv:2006.04647), section 3.1, one batch in training mode. Grows with the number of activations
     and so with width and resolution; says nothing where two images of the batch are equal (-inf).

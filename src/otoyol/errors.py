@@ -3,6 +3,7 @@
 OtoyolError
 ├── SpecError          a description is malformed or impossible (field, what was given, what is allowed)
 ├── WeightsError       a checkpoint does not fit a design (key, shapes, meaning)
+├── TrainingError      a design cannot be trained as asked (the loss is not finite, the memory does not suffice)
 └── MissingExtraError an optional dependency is needed and absent
 
 The command line prints the message and leaves with status 2; a traceback is always a bug.
@@ -36,6 +37,10 @@ def _shown(value: object) -> str:
 
 class WeightsError(OtoyolError):
     """A checkpoint does not fit a design; the message names keys, shapes and differences in meaning."""
+
+
+class TrainingError(OtoyolError):
+    """A design cannot be trained as asked: its loss is no longer finite, or the memory does not suffice."""
 
 
 class MissingExtraError(OtoyolError):

@@ -14,10 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 import otoyol.train
 from otoyol.cli.main import run
+from otoyol.data import load
 from otoyol.errors import OtoyolError, SpecError
+from otoyol.spec import Input
 from otoyol.train import ShortTraining
 from otoyol.trials import Halving, Median, parse_prune, read_front
 
@@ -74,6 +77,25 @@ def test_a_learning_rate_that_breaks_the_loss_fails_the_trial(front: Path, capsy
     assert run(["trials", str(front), *STEPS, "--lr", "1e30", "--batch", "16"]) == 1
     out = capsys.readouterr().out
     assert "2 of 2 designs ended" in out and out.count("the loss is") == 2 and "failed" in out
+
+
+def test_an_unreadable_image_stops_or_is_left_out_and_named(
+    front: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for kind in ("cat", "dog"):
+        (tmp_path / "pets" / kind).mkdir(parents=True)
+        for index in range(10):
+            Image.new("L", (8, 8), 25 * index).save(tmp_path / "pets" / kind / f"{index}.png")
+    files = load(str(tmp_path / "pets"), Input(channels=3, height=8, width=8), "train").names
+    Path(files[1]).write_text("broken")  # the first is held out, the second trains
+    line = ["trials", str(front), "--data", str(tmp_path / "pets"), "--steps", "6", "--reports", "1", "--batch", "4"]
+    assert run(line) == 2
+    assert files[1] in capsys.readouterr().err
+    assert run([*line, "--on-error", "skip", "--study", "second"]) == 0
+    told = capsys.readouterr()
+    assert told.err == f"otoyol: left out, since it cannot be read: {files[1]}\n" and "2 of 2 designs" in told.out
+    Image.new("L", (8, 8)).save(files[1])
+    assert run(line) == 0 and "2 of 2 designs" in capsys.readouterr().out
 
 
 def test_ctrl_c_leaves_with_130_and_what_is_done(front: Path) -> None:

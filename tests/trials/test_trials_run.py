@@ -17,7 +17,7 @@ import optuna
 import pytest
 from _worker import STEPS, designs, evaluate, value
 
-from otoyol.errors import OtoyolError, SpecError
+from otoyol.errors import OtoyolError, SpecError, TrainingError
 from otoyol.trials import Median, Progress, Trials, run_trials
 
 WORKER = Path(__file__).with_name("_worker.py")
@@ -153,7 +153,7 @@ def test_a_failed_training_is_told_and_not_tried_again(url: str) -> None:
         calls.append(design)
         yield 1, 0.25
         if design == "design1":
-            raise OtoyolError("the loss is nan at step 2")
+            raise TrainingError("the loss is nan at step 2")
         yield STEPS, 0.5
 
     for _ in range(2):
@@ -161,6 +161,17 @@ def test_a_failed_training_is_told_and_not_tried_again(url: str) -> None:
     assert calls == designs(2) and found.finished
     assert [(t.state, t.accuracy, t.steps) for t in found.tried] == [("complete", 0.5, 4), ("failed", 0.25, 1)]
     assert found.tried[1].error == "the loss is nan at step 2"
+
+
+def test_an_error_of_the_data_stops_the_worker_and_gives_the_trial_back(url: str, tmp_path: Path) -> None:
+    def unreadable(design: str) -> Generator[tuple[int, float], None, None]:
+        yield 1, 0.25
+        raise OtoyolError("image: cannot read cat.png")
+
+    with pytest.raises(OtoyolError, match=r"cannot read cat\.png"):
+        run_trials(designs(2), unreadable, storage=url, study="s", steps=STEPS)
+    found = run(url, tmp_path / "log", 2)
+    assert [(t.state, t.lost) for t in found.tried] == [("complete", 0), ("complete", 0)]
 
 
 def test_pruning_gives_up_what_is_below_the_median(url: str, tmp_path: Path) -> None:

@@ -51,7 +51,7 @@ def trials(
     place = shown(url)
     from otoyol.train import ShortTraining
 
-    training = ShortTraining(data, steps, seed, lr, batch, reports, judged, on_error, device)
+    training = ShortTraining(data, steps, seed, lr, batch, reports, judged, on_error, device, _name_once())
     try:
         found = run_trials(
             given.designs, training, storage=url, study=name, steps=steps, identity=training.identity(), prune=rule,
@@ -69,6 +69,19 @@ def trials(
     if found.interrupted:
         return 130
     return 0 if not found.finished or any(tried.state == "complete" for tried in found.tried) else 1
+
+
+def _name_once() -> Callable[[list[str]], None]:
+    """Names of unreadable images on standard error, each once however many trials meet it."""
+    named: set[str] = set()
+
+    def name(images: list[str]) -> None:
+        for image in images:
+            if image not in named:
+                named.add(image)
+                print(f"otoyol: left out, since it cannot be read: {image}", file=sys.stderr)
+
+    return name
 
 
 def _teller(lang: str) -> Callable[[Progress], None]:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from otoyol.errors import OtoyolError
+from otoyol.errors import OtoyolError, TrainingError
 
 Schedule = Callable[[int, int], float]
 """(step from 0, steps) → the factor of the learning rate at that step."""
@@ -45,7 +45,7 @@ def train_steps(
     ``batches``: (images (N, C, H, W), labels (N,)), at least ``steps`` of them. Whatever the model draws at random
     (dropout, stochastic depth) follows from ``seed`` and the step, whatever the caller does between two steps.
 
-    Raises OtoyolError with the step where the loss is no longer finite, or where the batches end too early.
+    Raises TrainingError with the step where the loss is no longer finite, OtoyolError where the batches end too early.
     """
     device = next(model.parameters()).device
     optimiser = torch.optim.SGD(model.parameters(), lr=lr, momentum=momentum, weight_decay=weight_decay)
@@ -63,7 +63,7 @@ def train_steps(
             loss = nn.functional.cross_entropy(model(images.to(device)), labels.to(device))
         value = loss.item()
         if not math.isfinite(value):
-            raise OtoyolError(f"training: the loss is {value} at step {step + 1}; try a learning rate below {lr:g}")
+            raise TrainingError(f"training: the loss is {value} at step {step + 1}; try a learning rate below {lr:g}")
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         optimiser.step()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import torch
 
 from otoyol.data import Images, batches, load
 from otoyol.data.images import Unreadable
-from otoyol.errors import OtoyolError, SpecError
+from otoyol.errors import SpecError, TrainingError
 from otoyol.nn import build
 from otoyol.spec import Spec, parse
 from otoyol.train.short import accuracy, cosine, train_steps
@@ -26,7 +26,8 @@ class ShortTraining:
 
     ``steps`` batches of ``batch`` images at the learning rate ``lr``, cosine to 0. The head takes the data's classes.
     ``judged``: how many held-out images tell the accuracy, at most. ``device``: torch's name of one, by default a GPU
-    where there is one. On one machine a design and a ``seed`` give the same accuracies each time.
+    where there is one. With ``unreadable="skip"``, ``left_out`` is called with the names of unreadable images, once
+    a trial. On one machine a design and a ``seed`` give the same accuracies each time.
     """
 
     source: str
@@ -38,9 +39,11 @@ class ShortTraining:
     judged: int = 1000
     unreadable: Unreadable = "stop"
     device: str | None = None
+    left_out: Callable[[list[str]], None] | None = None
 
     def __call__(self, design: str) -> Generator[tuple[int, float], None, None]:
-        """Train one design. Raises OtoyolError where its loss is no longer finite or its memory does not suffice."""
+        """Train one design. Raises TrainingError where its loss is no longer finite or the memory does not suffice,
+        OtoyolError where an image cannot be read."""
         spec = parse(design)
         train, held_out = self._images(spec)
         with torch.random.fork_rng(devices=[]):
@@ -53,11 +56,14 @@ class ShortTraining:
                 seed=self.seed,
             ):  # fmt: skip
                 if step in told:
-                    yield step, accuracy(model, held_out)
+                    reached = accuracy(model, held_out)
+                    if step == self.steps and self.left_out and (skipped := {*train.skipped, *held_out.skipped}):
+                        self.left_out(sorted(skipped))
+                    yield step, reached
         except RuntimeError as error:
             if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
                 raise
-            raise OtoyolError(f"training: not enough memory for batches of {self.batch} images") from None
+            raise TrainingError(f"training: not enough memory for batches of {self.batch} images") from None
 
     def _images(self, spec: Spec) -> tuple[Images, Images]:
         """What trains, and what judges."""

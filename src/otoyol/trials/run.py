@@ -18,7 +18,7 @@ import sqlalchemy
 from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 from optuna.trial import TrialState
 
-from otoyol.errors import OtoyolError, SpecError
+from otoyol.errors import OtoyolError, SpecError, TrainingError
 from otoyol.trials.prune import Prune, make_pruner, prune_facts
 from otoyol.trials.standing import (
     DESIGN,
@@ -67,9 +67,10 @@ def run_trials(
 ) -> Trials:  # fmt: skip
     """Try every design once together with all other workers of the same ``study`` at ``storage``, a database's URL.
 
-    ``evaluate`` yields (step, accuracy); before step ``steps`` each is a chance to ``prune`` the trial. An OtoyolError
-    that it raises ends the trial as failed. ``identity``: plain data on whatever else decides a trial's outcome; a
-    study made with other designs, steps, identity, pruning or grace is refused.
+    ``evaluate`` yields (step, accuracy); before step ``steps`` each is a chance to ``prune`` the trial. A TrainingError
+    that it raises ends the trial as failed; any other OtoyolError gives the trial back and is raised. ``identity``:
+    plain data on whatever else decides a trial's outcome; a study made with other designs, steps, identity, pruning or
+    grace is refused.
 
     Returns when every design has ended, in whichever worker, or after ``limit`` trials of this one. A trial whose
     worker has been silent for ``grace_seconds`` is begun anew by another, ``attempts`` times at most. Ctrl-C gives the
@@ -207,13 +208,13 @@ class _Worker:
                 trial.set_user_attr(WORKER, f"{socket.gethostname()}:{os.getpid()}")
                 try:
                     accuracy, pruned = self._evaluated(trial, design, steps, done)
-                except OtoyolError as error:
+                except TrainingError as error:
                     end(TrialState.FAIL, None, ERROR, str(error)[:2000])
                 else:
                     end(TrialState.PRUNED if pruned else TrialState.COMPLETE, [accuracy])
         except UpdateFinishedTrialError:
             pass
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, OtoyolError):
             self.storage.remove_session()
             with contextlib.suppress(UpdateFinishedTrialError):
                 end(TrialState.FAIL, None, STOPPED)
@@ -230,7 +231,7 @@ class _Worker:
                 if step < steps and trial.should_prune():
                     return accuracy, True
         if accuracy is None:
-            raise OtoyolError("trials: the evaluation ended without an accuracy")
+            raise TrainingError("trials: the evaluation ended without an accuracy")
         return accuracy, False
 
 

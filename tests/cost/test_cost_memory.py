@@ -15,7 +15,7 @@ from torch.utils._pytree import tree_iter
 
 import otoyol
 from otoyol.cost import count, table
-from otoyol.nn import build
+from otoyol.nn import build, memory_mode
 from otoyol.ops import INPUT
 from otoyol.ops.recompute import recomputed
 from otoyol.spec import FAMILIES, Spec
@@ -89,9 +89,21 @@ def peak_bytes(model: nn.Module, x: torch.Tensor) -> int:
     return followed(model, x).peak
 
 
+def held_bytes(model: nn.Module, x: torch.Tensor) -> int:
+    """Bytes that the graph of one training forward keeps alive, whatever it holds them in: parameters and buffers
+    aside."""
+    with Alive(x, owned(model)) as alive:
+        node = model.train()(x).grad_fn
+    assert node is not None
+    return alive.now
+
+
 def agree_with_torch(spec: Spec) -> None:
     model, x, cost = build(spec), image(spec), count(spec, batch=BATCH)
     assert cost.train_bytes == saved_bytes(model, x)
+    memory_mode(model, "lean")
+    assert cost.train_bytes_lean == held_bytes(model, x)
+    memory_mode(model, "standard")
     assert cost.weight_bytes == sum(p.numel() * p.element_size() for p in model.parameters())
     # A frozen norm folds its four vectors into two while it runs: the one thing that the peak leaves out.
     folded = 2 * 4 * max((op.c_out for op in otoyol.lower(spec).ops if op.detail == "frozen"), default=0)
@@ -155,6 +167,9 @@ def test_other_dtypes_hold_torchs_bytes(name: str, dtype: str) -> None:
     model = build(spec).to(getattr(torch, dtype))
     cost = count(spec, batch=BATCH, dtype=dtype)
     assert cost.train_bytes == saved_bytes(model, image(spec, getattr(torch, dtype)))
+    assert cost.train_bytes == held_bytes(model, image(spec, getattr(torch, dtype)))
+    memory_mode(model, "lean")
+    assert cost.train_bytes_lean == held_bytes(model, image(spec, getattr(torch, dtype)))
     assert cost.peak_inference_bytes == peak_bytes(model, image(spec, getattr(torch, dtype)))
 
 

@@ -236,7 +236,7 @@ def test_no_word_of_the_command_line_is_idle() -> None:
     """Every [cli] sentence is asked for somewhere in the package."""
     source = "".join(path.read_text() for path in Path(otoyol.__file__).parent.joinpath("cli").glob("*.py"))
     keys = [key.removeprefix("cli.") for key in catalogue("en") if key.startswith("cli.")]
-    composed = ("help.", "class.", "title.by.", "head.", "trials.")
+    composed = ("help.", "class.", "title.by.", "head.", "trials.", "score.")
     for key in keys:
         name = key.rpartition(".")[2]
         assert f'"{key}"' in source or (key.startswith(composed) and re.search(rf"\b{name}\b", source)) or (

@@ -83,6 +83,7 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
             "design",
             "search",
             "measure",
+            "proxy",
             "nn",
             "weights",
             "data",

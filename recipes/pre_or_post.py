@@ -254,7 +254,7 @@ def pictures(rows: Sequence[dict[str, Any]], folder: Path) -> list[str]:
         ]  # fmt: skip
         trained = [[n for n in names if any(r["losses"] for r in kept[n])] for names in panels]
         losses = [
-            Panel(f"Loss, mean of 10 steps\n{_depth(names)} layers", "10 steps",
+            Panel(f"Loss, mean of 10 steps\n{_depth(names)} layers", "steps, in tens",
                   tuple(spread_over(_name(n), [tens(r["losses"]) for r in kept[n] if not r["problem"]]) for n in names))
             for names in trained if len(names) > 1
         ]  # fmt: skip

@@ -8,7 +8,7 @@ import otoyol
 from otoyol.cost import formulas
 from otoyol.explain.text import number
 from otoyol.spec import BLOCKS, FAMILIES
-from otoyol_docs import evidence, figures, published, specdoc
+from otoyol_docs import evidence, experiment, figures, published, specdoc
 from otoyol_docs.markdown import code, table
 
 NO_BREAK = "‑"  # a hyphen at which no line breaks
@@ -120,5 +120,6 @@ TABLES: dict[str, Callable[..., str]] = {
     "families": families,
     "fields": fields,
     "notes": notes,
+    "pre_or_post": experiment.pre_or_post,
     "published": published.rows,
 }

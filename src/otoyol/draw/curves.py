@@ -97,6 +97,9 @@ def _panel(axes: Any, panel: Panel, names: list[str], lang: str) -> None:
         axes.axhline(value, color=colour(f"series{order % len(STYLES)}"), linewidth=0.9, linestyle=(0, (2, 2)))
     axes.set_title(panel.title, fontsize=10.5, loc="left")
     axes.set_xlabel(panel.x, fontsize=9.5)
+    longest = max((len(curve.values) for curve in panel.curves), default=1)
+    margin = min(0.9, 0.03 * longest)  # so that no tick stands at a block 0
+    axes.set_xlim(1 - margin, longest + margin)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1, nbins=8))
     axes.xaxis.set_major_formatter(lambda value, _: number(round(value), lang))
     axes.tick_params(labelsize=9)

@@ -84,6 +84,7 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
             "search",
             "measure",
             "proxy",
+            "probe",
             "nn",
             "weights",
             "data",

@@ -23,6 +23,7 @@ import otoyol
 from otoyol import design as job
 from otoyol.errors import OtoyolError, SpecError
 from otoyol.explain.text import number, say
+from otoyol.search import parse_budget
 
 FILES = {
     "README.md", "commands.sh", "edf.png", "edf.svg", "front.json", "measured.json", "network.svg", "parallel.png",
@@ -169,6 +170,26 @@ def test_the_commands_make_the_same_front(folders: dict[str, Path]) -> None:
     assert (folder / "again" / "front.json").read_bytes() == (folder / "front.json").read_bytes()
     designs = json.loads((folder / "front.json").read_text())["designs"]
     assert all(row["spec"] in done.stdout for row in designs)  # what `otoyol search` prints is that front too
+
+
+@pytest.mark.parametrize(("limit", "holds"), [(2.0, True), (1.0, False)])
+def test_a_latency_budget_is_judged_by_what_was_measured(result: job.Result, limit: float, holds: bool) -> None:
+    """Measured 1.5 ms where 1.2 were predicted: 25% more, within 2 ms and not within 1."""
+    from otoyol.cli.design import holds as judged
+    from otoyol.design.page import latency_words, timed_table
+    from otoyol.measure import Latency
+
+    budget = parse_budget(f"latency_ms<={limit}@ort")._replace(where="ort,b1,t1")
+    wish = result.wish._replace(budgets=(*result.wish.budgets, budget))
+    timed = job.Timed(job.Setting("ort", where="ort,b1,t1"), (1.5,) * 5, (0.0,) * 5)
+    predicted = {"ort,b1,t1": (Latency(1.2, 1.1, 1.3, ()),) * 5}
+    given = result._replace(wish=wish, timed=(timed,), predicted=predicted)
+    assert judged(given) is holds
+    assert latency_words(given, "en")[0].startswith(
+        f"{budget.text} {'holds' if holds else 'does not hold'} as measured: 1.5"
+    )
+    assert timed_table(given, timed, "en").rows[0] == ("chosen design", "1.5", "0.0%", "1.2", "1.1 – 1.3", "+25.0%")
+    assert timed_table(given, timed, "tr").rows[0][1:] == ("1,5", "%0,0", "1,2", "1,1 – 1,3", "+%25,0")
 
 
 @pytest.mark.parametrize("there", [False, True])

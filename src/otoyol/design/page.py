@@ -65,7 +65,7 @@ def sections(result: Result, folder: Path, lang: str, command: str, trials: bool
         Section(
             "verified", title("verified"),
             (*built_words(result, lang), *latency_words(result, lang), machine_words(result, lang)),
-            tables=(_taps(result, lang), *(_timed(result, timing, lang) for timing in result.timed)),
+            tables=(_taps(result, lang), *(timed_table(result, timing, lang) for timing in result.timed)),
         ),
         Section("next", title("next"), (say("design.next", lang), say("design.again", lang)), code=command),
     ]  # fmt: skip
@@ -223,7 +223,7 @@ def _taps(result: Result, lang: str) -> Grid:
     return Grid(say("design.table.taps", lang), _head(lang, "tap", "described", "stride", "came_out", "agrees"), rows)
 
 
-def _timed(result: Result, timing: Timed, lang: str) -> Grid:
+def timed_table(result: Result, timing: Timed, lang: str) -> Grid:
     """Milliseconds of the chosen design and the rivals, beside the prediction where there is one."""
     predicted = result.predicted.get(timing.setting.where)
     rows = []
@@ -235,7 +235,7 @@ def _timed(result: Result, timing: Timed, lang: str) -> Grid:
             cells += [
                 written(LATENCY, told.ms, lang),
                 f"{low} – {high}",
-                number(timing.ms[i] / told.ms - 1, lang, "+.1%"),
+                _signed(timing.ms[i] / told.ms - 1, lang),
             ]
         rows.append(tuple(cells))
     head = _head(lang, "design", "measured", "spread", *(("predicted", "interval", "off") if predicted else ()))
@@ -249,6 +249,10 @@ def _timed(result: Result, timing: Timed, lang: str) -> Grid:
         dtype=setting.dtype,
     )
     return Grid(caption, head, tuple(rows))
+
+
+def _signed(share: float, lang: str) -> str:
+    return ("−" if share < 0 else "+") + number(abs(share), lang, ".1%")
 
 
 def _timed_names(result: Result, lang: str) -> list[str]:

@@ -11,9 +11,8 @@ from otoyol.design.rivals import Rival, equal_by, rivals_of
 from otoyol.design.tasks import LATENCY, Task, budgets_of, find_task, objectives_of, space_for
 from otoyol.design.verify import Built, Timed, build_and_run, settings, time_all
 from otoyol.errors import OtoyolError
-from otoyol.search import Budget, Found, Objective, Progress, Space, parse_budget, search
+from otoyol.search import Budget, Found, Objective, Space, parse_budget, search, stream
 from otoyol.search.match import Quantity
-from otoyol.search.stream import Scorer
 from otoyol.spec import Spec, parse
 
 if TYPE_CHECKING:
@@ -91,7 +90,7 @@ def _placed(item: Item, place: Callable[[str], str]) -> Item:
 
 def design(
     wish: Wish, *, predictors: Mapping[str, Predictor] | None = None, pick: int | None = None,
-    progress: Callable[[Progress], None] | None = None, tell: Callable[[str], object] = str,
+    progress: Callable[[stream.Progress], None] | None = None, tell: Callable[[str], object] = str,
 ) -> Result:  # fmt: skip
     """Run the whole way. ``predictors``: where → predicted latency. ``tell`` is called with the name of each step:
     search, compare, build, time.
@@ -143,7 +142,7 @@ def design(
     )
 
 
-def scorers_of(wish: Wish, predictors: Mapping[str, Predictor]) -> dict[str, Scorer]:
+def scorers_of(wish: Wish, predictors: Mapping[str, Predictor]) -> dict[str, stream.Scorer]:
     """What predicts each latency that the wish names, by its key."""
     if not predictors:
         return {}

@@ -18,7 +18,7 @@ import pytest
 from _worker import STEPS, designs, evaluate, value
 
 from otoyol.errors import OtoyolError, SpecError, TrainingError
-from otoyol.trials import Median, Progress, Trials, run_trials
+from otoyol.trials import Median, TrialProgress, Trials, run_trials
 
 WORKER = Path(__file__).with_name("_worker.py")
 
@@ -52,7 +52,7 @@ def run(url: str, log: Path, count: int = 4, seconds: float = 0.0, **options: An
 
 
 def test_one_worker_tries_each_design_once(url: str, tmp_path: Path) -> None:
-    seen: list[Progress] = []
+    seen: list[TrialProgress] = []
     found = run(url, tmp_path / "log", 3, progress=seen.append)
     assert found.finished and not found.interrupted
     assert lines(tmp_path / "log", "end") == designs(3)
@@ -61,7 +61,7 @@ def test_one_worker_tries_each_design_once(url: str, tmp_path: Path) -> None:
         ("design1", "complete", 1 / 3, 4, 0),
         ("design2", "complete", 1 / 4, 4, 0),
     ]
-    assert seen[0] == Progress(0, 3, "design0") and seen[-1] == Progress(2, 3, "design2", 4, 1 / 4)
+    assert seen[0] == TrialProgress(0, 3, "design0") and seen[-1] == TrialProgress(2, 3, "design2", 4, 1 / 4)
     study = optuna.load_study(storage=url, study_name="s")  # what Optuna itself makes of the file
     assert [t.value for t in study.get_trials() if t.state.name == "COMPLETE"] == [1 / 2, 1 / 3, 1 / 4]
     assert study.best_trial.user_attrs["spec"] == "design0"

@@ -14,7 +14,7 @@ from otoyol.cli.words import language, number, word
 from otoyol.errors import SpecError
 
 if TYPE_CHECKING:
-    from otoyol.trials import Front, Progress, Trials, Tried
+    from otoyol.trials import Front, TrialProgress, Trials, Tried
 
 OnError = Literal["stop", "skip"]
 ORDER = ("complete", "pruned", "failed", "lost", "running", "waiting", "open")
@@ -84,10 +84,10 @@ def _name_once() -> Callable[[list[str]], None]:
     return name
 
 
-def _teller(lang: str) -> Callable[[Progress], None]:
+def _teller(lang: str) -> Callable[[TrialProgress], None]:
     """One line on the terminal that is written over."""
 
-    def tell(progress: Progress) -> None:
+    def tell(progress: TrialProgress) -> None:
         kind = "waiting" if progress.design is None else "begin" if progress.accuracy is None else "progress"
         line = word(f"trials.{kind}", lang, **progress._asdict())
         sys.stderr.write(f"\r\x1b[K{line[: shutil.get_terminal_size().columns - 1]}")  # a broken line stays behind

@@ -12,7 +12,7 @@ except ModuleNotFoundError as error:
 
 from otoyol.trials.front import Front, read_front
 from otoyol.trials.prune import Halving, Median, parse_prune
-from otoyol.trials.run import Progress, Trials, run_trials
+from otoyol.trials.run import TrialProgress, Trials, run_trials
 from otoyol.trials.standing import Tried
 from otoyol.trials.storage import shown
 
@@ -20,7 +20,7 @@ __all__ = [
     "Front",
     "Halving",
     "Median",
-    "Progress",
+    "TrialProgress",
     "Trials",
     "Tried",
     "parse_prune",

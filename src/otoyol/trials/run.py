@@ -42,7 +42,7 @@ AHEAD = 16  # trials enqueued at once
 POLL_SECONDS = 1.0
 
 
-class Progress(NamedTuple):
+class TrialProgress(NamedTuple):
     """``done`` of ``total`` designs; ``design`` is this worker's, None while it waits for others' to end."""
 
     done: int
@@ -63,7 +63,7 @@ class Trials(NamedTuple):
 def run_trials(
     designs: Sequence[str], evaluate: Evaluate, *, storage: str, study: str, steps: int,
     identity: Mapping[str, Any] | None = None, prune: Prune | None = None, limit: int | None = None,
-    grace_seconds: int = 60, attempts: int = 3, progress: Callable[[Progress], None] | None = None,
+    grace_seconds: int = 60, attempts: int = 3, progress: Callable[[TrialProgress], None] | None = None,
 ) -> Trials:  # fmt: skip
     """Try every design once together with all other workers of the same ``study`` at ``storage``, a database's URL.
 
@@ -104,7 +104,7 @@ def run_trials(
 class _Worker:
     def __init__(
         self, designs: tuple[str, ...], evaluate: Evaluate, url: str, name: str, facts: dict[str, Any],
-        prune: Prune | None, attempts: int, progress: Callable[[Progress], None] | None,
+        prune: Prune | None, attempts: int, progress: Callable[[TrialProgress], None] | None,
     ) -> None:  # fmt: skip
         self.designs, self.evaluate, self.facts, self.attempts = designs, evaluate, facts, attempts
         self.grace_seconds, self.run = int(facts["grace_seconds"]), _digest(facts)
@@ -135,7 +135,7 @@ class _Worker:
                     self.attempt(*claimed, steps, beat_seconds, done)
                     mine += 1
                 elif not self.enqueue(now):
-                    self.tell(Progress(done, len(self.designs), None))
+                    self.tell(TrialProgress(done, len(self.designs), None))
                     time.sleep(POLL_SECONDS)
         except KeyboardInterrupt:
             interrupted = True
@@ -222,12 +222,12 @@ class _Worker:
 
     def _evaluated(self, trial: optuna.Trial, design: str, steps: int, done: int) -> tuple[float, bool]:
         """The last accuracy, and whether the trial was given up before its end."""
-        self.tell(Progress(done, len(self.designs), design))
+        self.tell(TrialProgress(done, len(self.designs), design))
         accuracy = None
         with contextlib.closing(self.evaluate(design)) as reports:
             for step, accuracy in reports:
                 trial.report(accuracy, step)
-                self.tell(Progress(done, len(self.designs), design, step, accuracy))
+                self.tell(TrialProgress(done, len(self.designs), design, step, accuracy))
                 if step < steps and trial.should_prune():
                     return accuracy, True
         if accuracy is None:

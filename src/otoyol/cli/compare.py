@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,7 +15,7 @@ from otoyol.errors import SpecError
 if TYPE_CHECKING:
     from otoyol.spec import Spec
 
-SHAPE = (("depths", ""), ("widths", ""))
+SHAPE = ("depths", "widths")
 QUANTITIES = (
     ("params", "si"), ("macs", "si"), ("activations", "si"), ("weight_bytes", "bytes"), ("train_bytes", "bytes"),
     ("train_bytes_lean", "bytes"), ("peak_inference_bytes", "bytes"), ("flops_per_byte", ".1f"),
@@ -85,19 +84,23 @@ def facts_of(spec: Any, batch: int, tables: Tables) -> dict[str, Any]:
     }
 
 
-def page(
-    facts: list[dict[str, Any]], titles: list[str], lang: str, quantities: Sequence[tuple[str, str]] = QUANTITIES
-) -> list[Item]:
+def shapes(facts: list[dict[str, Any]], lang: str) -> Table:
+    """Depths and widths, a design a column."""
+    rows = [(word(f"head.{key}", lang), *("-".join(map(str, row[key])) for row in facts)) for key in SHAPE]
+    return Table("", (word("head.shape", lang), *_letters(len(facts))), rows)
+
+
+def page(facts: list[dict[str, Any]], titles: list[str], lang: str) -> list[Item]:
     """The first design's figures, then the others' with their differences; few columns, so that names may be long."""
     names = [f"{letter}  {name}" for letter, name in zip(_letters(len(facts)), titles, strict=True)]
     head, rows = [word("head.quantity", lang), "A"], []
     for letter in _letters(len(facts))[1:]:
         head += [letter, f"{letter} − A"]
-    for key, unit in quantities:
+    for key, unit in QUANTITIES:
         base = facts[0][key]
-        cells = [word(f"head.{key}", lang), _figure(base, lang, unit)]
+        cells = [word(f"head.{key}", lang), number(base, lang, unit)]
         for row in facts[1:]:
-            cells += [_figure(row[key], lang, unit), _difference(row[key], base, lang)]
+            cells += [number(row[key], lang, unit), _difference(row[key], base, lang)]
         rows.append(tuple(cells))
     for where in facts[0].get("latency", ()):
         told = [row["latency"][where] for row in facts]
@@ -109,17 +112,11 @@ def page(
     return ["\n".join(names), Table(word("title.compare", lang), tuple(head), rows), *warned]
 
 
-def _figure(value: Any, lang: str, unit: str) -> str:
-    return "-".join(map(str, value)) if isinstance(value, list) else number(value, lang, unit)
-
-
 def _letters(count: int) -> list[str]:
     return [chr(ord("A") + i) if i < 26 else f"A{i}" for i in range(count)]
 
 
-def _difference(value: Any, base: Any, lang: str) -> str:
+def _difference(value: float, base: float, lang: str) -> str:
     if value == base:
         return "="
-    if isinstance(value, list):
-        return ""
     return signed(value / base - 1, lang, ".1%") if base else signed(value - base, lang)

@@ -24,7 +24,7 @@ def match(
     json: Json = False,
     lang: Lang = None,
 ) -> int:
-    from otoyol.cli.compare import QUANTITIES, SHAPE, facts_of, measure_of, page
+    from otoyol.cli.compare import facts_of, measure_of, page, shapes
     from otoyol.search import match as matched
     from otoyol.spec.text import pairs
 
@@ -50,6 +50,6 @@ def match(
     )  # fmt: skip
     if found.reason:
         sentence += "\n" + word("note.reason", speak, reason=found.reason)
-    compared = page(facts, [title(baseline), title(found.spec)], speak, (*SHAPE, *QUANTITIES))
-    write([label(found.spec), sentence, *compared, *tables.notes(speak)])
+    names, *compared = page(facts, [title(baseline), title(found.spec)], speak)
+    write([label(found.spec), sentence, names, shapes(facts, speak), *compared, *tables.notes(speak)])
     return status

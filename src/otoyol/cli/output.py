@@ -31,7 +31,9 @@ class Table(NamedTuple):
 
 
 Item = str | Heading | Table
-_FIGURE = re.compile(r"[-+−±≈]?%?\d[\d.,]*( ?[A-Za-z%×]{1,4})?\Z|\d+([x×]\d+)+\Z|[–=-]?\Z")
+_FIGURE = re.compile(
+    r"[-+−±≈]?%?\d[\d.,]*( ?[A-Za-z%×]{1,4})?\Z|\d+([x×]\d+)+\Z|[\d.,]+ \([\d.,]+–[\d.,]+\)( \*)?\Z|[–=-]?\Z"
+)
 
 
 def write_json(value: Any) -> None:

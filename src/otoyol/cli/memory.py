@@ -43,11 +43,11 @@ def memory(
         None if has is None else largest_batch(design, mode, has, dtype=dtype, optimizer=optimizer) for mode in MODES
     ]
     if json:
-        rows = [
+        told = [
             {**step._asdict(), "largest_batch": n, "fits": None if has is None else step.peak_bytes <= has}
             for step, n in zip(steps, most, strict=True)
         ]
-        write_json({"spec": label(design), "available_bytes": has, "modes": rows})
+        write_json({"spec": label(design), "available_bytes": has, "modes": told})
         return
     facts: dict[str, Any] = {
         "batch": batch, "input": design.input.text, "dtype": dtype, "available": has,

@@ -144,7 +144,7 @@ class _Step:
         self.params = _params(ops)
         norm_groups = spec.norm.groups if spec.norm.kind == "group" else 0
         self.image = spec.input.channels * spec.input.height * spec.input.width * size
-        self.again, self.rows = [], []
+        self.again: list[bool] = []
         for start, end in _units(ops):
             unit = [op._replace(inputs=tuple(max(INPUT, t - start) for t in op.inputs)) for op in ops[start:end]]
             self.again += recomputed(unit) if lean else (False,) * len(unit)

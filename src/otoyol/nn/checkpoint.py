@@ -30,7 +30,7 @@ def checkpointed(blocks: Sequence[nn.Module], x: Tensor, preacted: Tensor | None
             _run, blocks, x, preacted, use_reentrant=False, context_fn=lambda: (_nothing(), _statistics_kept(blocks))
         )
     weights = [weight for block in blocks for weight in block.parameters() if weight.requires_grad]
-    return _Segment.apply(partial(_run, blocks), blocks, lean, x, preacted, *weights)  # type: ignore[no-any-return, no-untyped-call]
+    return _Segment.apply(partial(_run, blocks), blocks, lean, x, preacted, *weights)
 
 
 def _run(blocks: Sequence[nn.Module], x: Tensor, preacted: Tensor | None = None) -> Tensor:
@@ -53,7 +53,7 @@ class _Segment(torch.autograd.Function):
         kinds = {"cpu", x.device.type}
         ctx.autocast = [(kind, torch.get_autocast_dtype(kind)) for kind in kinds if torch.is_autocast_enabled(kind)]
         ctx.save_for_backward(x, preacted, *weights)
-        return run(x, preacted)  # type: ignore[no-any-return]
+        return run(x, preacted)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Any:
@@ -75,7 +75,7 @@ class _Segment(torch.autograd.Function):
                 edge = torch.autograd.graph.get_gradient_edge(ctx.run(*arguments))
         tensors = [*arguments, *weights]
         wanted = [i for i, need in enumerate(ctx.needs_input_grad[3:]) if need]
-        grads = torch.autograd.grad(edge, [tensors[i] for i in wanted], grad, allow_unused=True)  # type: ignore[arg-type]
+        grads = torch.autograd.grad(edge, [tensors[i] for i in wanted], grad, allow_unused=True)
         found: list[Tensor | None] = [None] * len(tensors)
         for i, value in zip(wanted, grads, strict=True):
             found[i] = value

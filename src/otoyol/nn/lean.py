@@ -135,7 +135,7 @@ class Tape(AbstractContextManager[None]):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.hooks.__exit__(kind, error, trace)  # type: ignore[no-untyped-call]
+        self.hooks.__exit__(kind, error, trace)
         _ACTIVE.tape = self.outer
         self.recipes.clear()  # the hooks and the tape know each other: only the collector would let go of tensors
 
@@ -185,8 +185,8 @@ def unwatch(layers: Iterable[nn.Module]) -> None:
     """Undo :func:`watch`. A module's copy has hooks but no handles of its own: hooks are told by what they are."""
     for layer in layers:
         for hooks in (layer._forward_pre_hooks, layer._forward_hooks):
-            for key in [key for key, hook in hooks.items() if hook in _OURS]:  # type: ignore[attr-defined]
-                del hooks[key]  # type: ignore[attr-defined]
+            for key in [key for key, hook in hooks.items() if hook in _OURS]:
+                del hooks[key]
 
 
 def _hooks(layer: nn.Module) -> tuple[Callable[..., None] | None, Callable[..., None] | None]:
@@ -260,8 +260,9 @@ def _normalise(weight: Kept, bias: Kept, mean: Tensor, scale: Tensor, x: Tensor)
 
 def _middles(pool: nn.MaxPool2d, size: torch.Size, pooled: torch.Size, device: torch.device) -> Tensor:
     """The index of every window's middle pixel, (H', W')."""
-    rows = torch.arange(pooled[-2], device=device) * (int(pool.stride) * size[-1])
-    return rows[:, None] + torch.arange(pooled[-1], device=device) * int(pool.stride)
+    stride = pool.stride if isinstance(pool.stride, int) else pool.stride[0]
+    rows = torch.arange(pooled[-2], device=device) * (stride * size[-1])
+    return rows[:, None] + torch.arange(pooled[-1], device=device) * stride
 
 
 def _autocast(state: tuple[str, torch.dtype] | None) -> AbstractContextManager[Any]:

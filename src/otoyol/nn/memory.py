@@ -34,8 +34,8 @@ def memory_mode(model: Trunk, mode: ModeName | str) -> None:
     if lean:
         for layer in _lean_layers(model):
             watch(layer)
-    model.memory, model.lean = mode, lean  # type: ignore[assignment]
-    length = segment_length(sum(len(stage) for stage in model.stages), segments)  # type: ignore[arg-type]
+    model.memory, model.lean = mode, lean
+    length = segment_length(sum(plan.depth for plan in model.spec.plan), segments)
     for stage in model.stages:
         stage.checkpointing, stage.lean = length, lean  # type: ignore[assignment]
 

@@ -88,6 +88,18 @@ def test_detection_asks_that_c5_sees_the_image():
     ]  # fmt: skip
 
 
+def test_what_a_budget_bounds_is_not_minimised():
+    def least(budgets: list[str], **more: list[str]) -> list[str]:
+        wish = wish_for("detection", image="3x256x512", budgets=budgets, **more)
+        return [o.key for o in wish.objectives if not o.maximize]
+
+    assert least(["train_bytes<=100Mi"]) == []
+    assert least(["train_bytes>=1Mi"]) == ["train_bytes"]
+    assert least(["macs<=4G"], latencies=["ort,b1,t1"]) == ["train_bytes", "latency_ms@ort,b1,t1"]
+    assert least(["latency_ms<=9@ort,b1,t1"], latencies=["ort,b1,t1"]) == ["train_bytes"]
+    assert least(["train_bytes<=100Mi"], minimize=["train_bytes"]) == ["train_bytes"]
+
+
 def test_nothing_fits(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     (tmp_path / "space.yaml").write_text(SPACE)
     words = ["design", "--task", "classification", "--space", str(tmp_path / "space.yaml"), "--count", "500"]

@@ -79,7 +79,7 @@ def wish_for(
     searched = space_for(kind, space, image)
     own = [_placed(parse_budget(words), place) for words in budgets]
     asked = (*own, *budgets_of(kind, parse(searched.base).input))
-    objectives = tuple(_placed(o, place) for o in objectives_of(kind, maximize, minimize, latencies))
+    objectives = tuple(_placed(o, place) for o in objectives_of(kind, maximize, minimize, latencies, own))
     given = bool(maximize or minimize)
     return Wish(kind, searched, asked, len(own), objectives, given, count, seed, equal_by(own))
 

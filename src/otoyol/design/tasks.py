@@ -19,8 +19,8 @@ TAP_STRIDES = {"C2": 4, "C3": 8, "C4": 16, "C5": 32}  # what feature pyramids ex
 
 
 class Task(NamedTuple):
-    """``objectives``: the words of those that the front is over unless others are given; a predicted latency is
-    minimised beside them where there is one. ``edits`` make any space's base fit for the task."""
+    """``maximize`` and ``minimize``: what the front is over unless the user says otherwise; a predicted latency is
+    minimised beside them. ``edits`` make any space's base fit for the task."""
 
     name: str
     maximize: tuple[str, ...]
@@ -93,12 +93,14 @@ def budgets_of(task: Task, image: Input) -> list[Budget]:
 
 
 def objectives_of(
-    task: Task, maximize: Sequence[str], minimize: Sequence[str], latencies: Sequence[str]
+    task: Task, maximize: Sequence[str], minimize: Sequence[str], latencies: Sequence[str], budgets: Sequence[Budget]
 ) -> list[Objective]:
-    """The user's objectives, or the task's with every predicted latency (``latencies``: where, as after the @)."""
+    """The user's objectives, or the task's with every predicted latency (``latencies``: where, as after the @); what an
+    upper budget bounds is there to be spent and is not minimised as well."""
     if not maximize and not minimize:
-        maximize = task.maximize
-        minimize = (*task.minimize, *(f"{LATENCY}@{where}" if where else LATENCY for where in latencies))
+        bounded = {budget.key for budget in budgets if not budget.at_least}
+        costs = (*task.minimize, *(f"{LATENCY}@{where}" for where in latencies))
+        maximize, minimize = task.maximize, [cost for cost in costs if cost not in bounded]
     return [
         *(parse_objective(words, maximize=True) for words in maximize),
         *(parse_objective(words, maximize=False) for words in minimize),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -78,3 +79,27 @@ def test_reached_is_counted(name, equal):
     assert found.reached == getattr(count(found.spec), equal)
     assert found.within == (abs(found.difference) <= 0.01)
     assert found.within == (not found.reason)
+
+
+def test_a_quantity_that_a_scorer_supplies():
+    """A toy law, depth × width² summed over stages; designs with an odd depth have no figure and are never taken."""
+
+    def law(spec, depths, widths):
+        figure = (depths * widths.astype(float) ** 2).sum(axis=1) * 1e-3
+        return np.where((depths % 2 == 0).all(axis=1), figure, np.nan)
+
+    def of(spec):
+        return sum(stage.depth * stage.width**2 for stage in spec.stages) * 1e-3
+
+    baseline = parse("resnet18")  # 2-2-2-2 blocks of 64-128-256-512: 2·(64² + 128² + 256² + 512²)/1000 = 696.32
+    found = match(baseline, {"block": "basic-v2", "depths": "4-4-4-4"}, equal="toy_ms", scorer=law)
+    assert found.wanted == pytest.approx(696.32)
+    assert found.within and found.quantity == "toy_ms"
+    assert of(found.spec) == pytest.approx(found.reached) == pytest.approx(696.32, rel=0.01)
+    # At even depths a multiple of 2·(64² + 128² + 256² + 512²) is all that depths alone can reach in proportion.
+    deep = match(baseline, {"block": "basic-v2"}, equal="toy_ms", scorer=law, vary="depths")
+    assert all(stage.depth % 2 == 0 for stage in deep.spec.stages)
+    coarse = match(baseline, {"widths": "512-512-512-512"}, equal="toy_ms", scorer=law, multiple=512)
+    assert not coarse.within and "2097 toy_ms" in coarse.reason  # 4·2·512² / 1000 is the smallest
+    with pytest.raises(SpecError, match="multiples"):
+        match(baseline, {"depths": "1-1-1-1"}, equal="toy_ms", scorer=law)

@@ -47,6 +47,8 @@ def test_accuracies_are_those_of_altered_networks(design):
     before = copy.deepcopy(model.state_dict())
     study = lesion_study(model, batches)
     assert study.images == 120
+    labels = [label for _, label in pairs]
+    assert study.constant == max(map(labels.count, labels)) / 120
     assert study.intact == pytest.approx(accuracy(model, pairs, batch=60))
     assert [lesion.name for lesion in study.lesions] == [name for name, _ in blocks(model)]
     for index, lesion in enumerate(study.lesions):

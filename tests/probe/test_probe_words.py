@@ -60,6 +60,13 @@ def test_one_seed_claims_nothing(runs):
     assert "ranges" not in " ".join(said)
 
 
+def test_a_network_that_has_learned_nothing_is_not_interpreted(runs):
+    study = dataclasses.replace(runs[0].lesion, images=100, intact=0.18, constant=0.12)  # standard error 3.8%
+    for accuracy, told in ((0.18, "say nothing"), (0.50, "two standard errors")):
+        one = dataclasses.replace(runs[0], lesion=dataclasses.replace(study, intact=accuracy))
+        assert told in verdict([one])[1]
+
+
 def test_ranges_that_touch_are_not_apart():
     assert not Spread(2, 1, 3).apart(Spread(4, 3, 5))
     assert Spread(2, 1, 3).apart(Spread(4, 3.1, 5)) and Spread(4, 3.1, 5).apart(Spread(2, 1, 3))
@@ -89,6 +96,8 @@ def test_every_sentence_can_be_reached(runs, monkeypatch, tmp_path):
     changed = dataclasses.replace(first, blocks=tuple(exact))
     verdict([dataclasses.replace(runs[0], snapshots=(changed,), skipped=("a.png",))])
     verdict([runs[0], runs[2]])
+    for intact in (0.0, 0.9):
+        verdict([dataclasses.replace(run, lesion=dataclasses.replace(run.lesion, intact=intact)) for run in runs[:1]])
     # both outcomes of a comparison, whatever these short runs gave
     verdict([*runs[:2], *(dataclasses.replace(run, losses=(9.0,) * 3) for run in runs[2:])])
     verdict([*runs[:2], *(dataclasses.replace(run, spec="twin") for run in runs[:2])])

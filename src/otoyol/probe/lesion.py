@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 
 import torch
@@ -26,10 +27,10 @@ def lesion_study(model: Backbone, batches: Iterable[tuple[Tensor, Tensor]], *, r
         here = places(twin)
         right = [0] * (len(here) + 1)
         possible = [True] * len(here)
-        total = 0
+        seen: Counter[int] = Counter()
         with same_chance(next(twin.parameters()).device), torch.no_grad():
             for images, labels in batches:
-                total += len(labels)
+                seen.update(labels.tolist())
                 x, before = twin.stem(images), []
                 for place in here:
                     before.append(x)
@@ -43,11 +44,13 @@ def lesion_study(model: Backbone, batches: Iterable[tuple[Tensor, Tensor]], *, r
                     for later in here[index + 1 :]:
                         y = later.module(y)
                     right[index] += _right(twin, y, labels)
+    total = seen.total()
+    constant = max(seen.values(), default=0) / max(1, total)
     lesions = tuple(
         Lesion(place.name, kept(place), right[i] / total if possible[i] and total else None)
         for i, place in enumerate(here if remove else ())
     )
-    return LesionStudy(total, right[-1] / total if total else 0.0, lesions)
+    return LesionStudy(total, right[-1] / max(1, total), constant, lesions)
 
 
 def kept(place: Place) -> str:

@@ -151,10 +151,12 @@ class Lesion:
 
 @dataclass(frozen=True)
 class LesionStudy:
-    """``intact`` and each :class:`Lesion`, in eval mode."""
+    """``intact`` and each :class:`Lesion`, in eval mode. ``constant``: what the best answer that never changes scores
+    on the same images, the share of the most frequent label."""
 
     images: int
     intact: float
+    constant: float
     lesions: tuple[Lesion, ...]
 
 

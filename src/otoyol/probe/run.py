@@ -10,7 +10,7 @@ from torch import Tensor
 
 from otoyol.data import Images, batches, load
 from otoyol.draw.labels import spec_name
-from otoyol.errors import OtoyolError, SpecError
+from otoyol.errors import OtoyolError, SpecError, TrainingError
 from otoyol.nn import Backbone, build
 from otoyol.probe.gradient import run_pass
 from otoyol.probe.identities import stretches
@@ -109,13 +109,11 @@ def _trained(
     try:
         for step in train_steps(model, watched(), steps=steps, lr=lr, seed=seed):
             losses.append(step.loss)
-    except OtoyolError:
-        if not last:
-            raise
+    except TrainingError:
         with same_chance(last[0][0].device):
             problem = run_pass(copied(model), *last[0], len(losses)).problem
-        if problem is None:  # it was not the network: an unreadable image
-            raise
+        if problem is None:  # dropout drew otherwise this time: the step is known, the block is not
+            problem = Problem("loss", "head", len(losses))
         return losses, problem
     return losses, None
 

@@ -21,12 +21,15 @@ from otoyol.probe.summary import (
 
 
 def verdict(runs: Sequence[Run], lang: str = "en") -> list[str]:
-    """One paragraph on what was done, one a design, one on what sets the designs apart, one on what is left open."""
+    """One paragraph on what was done, one a design, one on what sets the designs apart, one on what is left open.
+
+    A design's paragraph has one finding a line.
+    """
     designs = by_design(runs)
     paragraphs = [_done(runs, lang)]
-    paragraphs += [" ".join(_design(name, own, lang)) for name, own in designs.items()]
+    paragraphs += ["\n  ".join(_design(name, own, lang)) for name, own in designs.items()]
     if len(designs) > 1:
-        paragraphs.append(" ".join(_apart(designs, lang)))
+        paragraphs.append("\n".join(_apart(designs, lang)))
     return [*paragraphs, say("probe.open", lang)]
 
 
@@ -74,9 +77,9 @@ def _both(
 ) -> Iterator[str]:
     before, after = over(start, figure), over(end, figure)
     if before:
-        yield say(f"probe.{key}", lang, before=ranged(before, how, lang))
-    if before and after:
-        yield say("probe.then", lang, steps=end[0].step, after=ranged(after, how, lang))
+        said = say(f"probe.{key}", lang, before=ranged(before, how, lang))
+        then = say("probe.then", lang, steps=end[0].step, after=ranged(after, how, lang)) if after else ""
+        yield f"{said} {then}".rstrip()
 
 
 def _jacobians(start: list[Snapshot], lang: str) -> Iterator[str]:
@@ -125,6 +128,8 @@ def _lesion(seed: int, study: LesionStudy, lang: str) -> str:
     """The accuracy's standard error is that of ``images`` independent draws."""
     error = (study.intact * (1 - study.intact) / study.images) ** 0.5
     intact = say("probe.accuracy", lang, seed=seed, images=study.images, intact=study.intact, error=error)
+    if study.intact <= study.constant + 2 * error:
+        return f"{intact} {say('probe.nothing_learned', lang, constant=study.constant)}"
     known = [lesion for lesion in study.lesions if lesion.accuracy is not None]
     if not known:
         return intact
@@ -149,12 +154,12 @@ def _apart(designs: dict[str, list[Run]], lang: str) -> Iterator[str]:
             if reference is None or other is None:
                 continue
             facts = {"a": base, "b": name, "of_a": ranged(reference, "", lang), "of_b": ranged(other, "", lang)}
-            yield say(f"probe.apart_{key}", lang, **facts)
             seeds = min(len(own), len(runs))
             if seeds < 2:
-                yield say("probe.one_is_none", lang)
+                shown = say("probe.one_is_none", lang)
             else:
-                yield say("probe.apart" if reference.apart(other) else "probe.not_apart", lang, seeds=seeds)
+                shown = say("probe.apart" if reference.apart(other) else "probe.not_apart", lang, seeds=seeds)
+            yield f"{say(f'probe.apart_{key}', lang, **facts)} {shown}"
 
 
 def ranged(value: Spread, how: str, lang: str) -> str:

@@ -106,6 +106,7 @@ def design(
         raise KeyboardInterrupt
     if not found.designs:
         raise NoDesignError(excluded(found, wish.budgets))
+    found = found._replace(designs=tuple({one.spec: one for one in found.designs}.values()))  # drawn twice, told once
     choice = choose(found.designs, wish.objectives, pick)
     spec = parse(found.designs[choice.position].spec)
     tell("compare")

@@ -70,22 +70,25 @@ def scale_axis(axis: Any, key: str, low: float, high: float, lang: str) -> None:
     """A logarithmic axis where figures span more than a factor of three, with few ticks at round figures."""
     from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator
 
-    unit = 1.0
-    if key.partition("@")[0].endswith("_bytes"):
-        unit = float(max(size for size in (1, 1 << 10, 1 << 20, 1 << 30) if size <= max(low, 1)))
     if low > 0 and high > 3 * low:
         axis.axes.set_xscale("log") if axis.axis_name == "x" else axis.axes.set_yscale("log")
         axis.set_minor_locator(NullLocator())
         axis.set_minor_formatter(NullFormatter())
-        axis.set_major_locator(FixedLocator([tick * unit for tick in round_ticks(low / unit, high / unit)]))
+        axis.set_major_locator(FixedLocator(round_ticks(low, high, key.partition("@")[0].endswith("_bytes"))))
     axis.set_major_formatter(lambda value, _: _ROUND.sub("", written(key, value, lang)))
 
 
-def round_ticks(low: float, high: float, most: int = 6) -> list[float]:
-    """At most ``most`` figures 1, 2 and 5 times a power of ten (or fewer of them) from ``low`` to ``high``."""
+def round_ticks(low: float, high: float, binary: bool = False, most: int = 6) -> list[float]:
+    """At most ``most`` figures from ``low`` to ``high``: 1, 2 and 5 times a power of ten, or fewer of them; ``binary``:
+    such figures of bytes, KiB, MiB and GiB."""
+    ticks: list[float] = []
     for digits in ((1, 2, 5), (1, 3), (1,)):
-        powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-        ticks = [d * 10.0**p for p in powers for d in digits if low * 0.999 <= d * 10.0**p <= high * 1.001]
+        if binary:
+            every = [d * 10.0**p * (1 << unit) for unit in (0, 10, 20, 30) for p in (0, 1, 2) for d in digits]
+        else:
+            powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+            every = [d * 10.0**p for p in powers for d in digits]
+        ticks = [tick for tick in every if low * 0.999 <= tick <= high * 1.001]
         if len(ticks) <= most:
             return ticks
     return ticks[:: -(-len(ticks) // most)]

@@ -40,8 +40,8 @@ def grad_norm(model: nn.Module, batch: Batch) -> float:
 
 
 def synflow(model: nn.Module, batch: Batch) -> float:
-    """Natural logarithm of ``Σ |θ · ∂R/∂θ|`` over the weights of convolutions and linear layers, where R is the sum of the
-    outputs for an image of ones, every parameter replaced by its absolute value and every norm left out.
+    """Natural logarithm of ``Σ |θ · ∂R/∂θ|`` over the weights of convolutions and linear layers, where R is the sum of
+    the outputs for an image of ones, every parameter replaced by its absolute value and every norm left out.
 
     Tanaka et al. 2020 (arXiv:2006.05467), Eqs. 1 and 2; without norms as Abdelfattah et al. 2021. Looks at no data: of
     the batch only the shape counts. In float64. Follows width and depth closely, gates bend it.

@@ -54,3 +54,11 @@ def test_sizes_that_are_none(text: str, capsys: pytest.CaptureFixture[str]) -> N
         parse_bytes(text)
     assert run(["memory", "resnet18", f"--available={text}"]) == 2
     assert "available" in capsys.readouterr().err
+
+
+def test_a_gpu_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
+    torch = pytest.importorskip("torch")
+    if torch.cuda.is_available():
+        pytest.skip("there is one")
+    assert run(["memory", "resnet18", "--device", "cuda"]) == 2
+    assert "GPU" in capsys.readouterr().err

@@ -218,6 +218,17 @@ def test_what_lean_training_computes_again(text: str, names: set[str]) -> None:
     assert again == names
 
 
+def test_what_was_computed_again_is_let_go_though_the_graph_is_kept() -> None:
+    spec = otoyol.parse("resnetv2_50@depths=1-1-1-1,input=3x64x64")
+    model, x, weights = build(spec, lean=True), image(spec), []
+    with Alive(x, owned(model)) as alive:
+        loss = model.train()(x).sum()
+        held_before = alive.now
+        weights += torch.autograd.grad(loss, list(model.parameters()), retain_graph=True)
+        weights.clear()
+        assert alive.now == held_before
+
+
 def test_lean_is_about_half_of_a_preactivation_net_and_less_of_v1() -> None:
     # A v2 block of bottleneck widths (4w, w, w): plain holds 4w + w + w twice over, lean once: a half; v1 keeps its
     # block outputs (4w) and last norm inputs (4w): (4 + 4 + 1 + 1) of (4 + 4 + 2 + 2).

@@ -65,6 +65,7 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
             "trials",
             "probe",
             "proxy",
+            "nn",
             "__version__",
         },
         {"cyclopts", "rich"},

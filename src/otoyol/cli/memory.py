@@ -94,11 +94,9 @@ def available_bytes(device: Device) -> int | None:
     """What the device has free: a GPU's free memory, or the machine's memory within the limit that its container
     has; None where the system does not tell. Raises SpecError where there is no GPU."""
     if device == "cuda":
-        import torch
+        from otoyol.nn.memory import free_bytes
 
-        if not torch.cuda.is_available():
-            raise SpecError("device", device, "cpu: torch sees no GPU here")
-        return torch.cuda.mem_get_info()[0]
+        return free_bytes()
     free = _meminfo()
     left = _container()
     return left if free is None else free if left is None else min(free, left)

@@ -1,9 +1,10 @@
-"""memory_mode(model, mode): what training holds for backward, and what it computes again."""
+"""memory_mode(model, mode): what training holds for backward, and what it computes again; what a GPU has free."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
+import torch
 from torch import nn
 
 from otoyol.errors import SpecError
@@ -38,6 +39,13 @@ def memory_mode(model: Trunk, mode: ModeName | str) -> None:
     length = segment_length(sum(plan.depth for plan in model.spec.plan), segments)
     for stage in model.stages:
         stage.checkpointing, stage.lean = length, lean  # type: ignore[assignment]
+
+
+def free_bytes() -> int:
+    """What is free on the current GPU. Raises SpecError where torch sees none."""
+    if not torch.cuda.is_available():
+        raise SpecError("device", "cuda", "cpu: torch sees no GPU here")
+    return torch.cuda.mem_get_info()[0]
 
 
 def _lean_layers(model: Trunk) -> Iterator[nn.Module]:

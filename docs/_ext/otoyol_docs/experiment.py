@@ -51,7 +51,10 @@ def _pairs(record: dict[str, Any], lang: str) -> str:
 
 
 def _seeds(count: int) -> str:
-    return "1 seed, so that a difference shows nothing" if count == 1 else f"{count} seeds"
+    """How many, and how little it means that all of them agree."""
+    if count == 1:
+        return "1 seed, so that a difference shows nothing"
+    return f"{count} seeds (where nothing differs, all agree by chance one time in {2 ** (count - 1)})"
 
 
 def _told(found: Range, low: str, high: str, better: str, lang: str, how: str = ".3f") -> str:

@@ -11,4 +11,4 @@ depths: {low: 1, high: 2}
 widths: {low: 8, high: 32, multiple: 8}
 tie: increasing
 """
-BUDGETS = ["macs<=8M", "params<=400k"]
+BUDGETS = ["macs<=4M", "params<=100k"]

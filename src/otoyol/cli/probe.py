@@ -122,7 +122,7 @@ def _table(run: Run, snapshot: Snapshot, lang: str) -> Table:
 
 def _row(block: BlockFigures, lang: str) -> list[str]:
     return [
-        f"{block.stage + 1}.{block.block + 1}",
+        block.name,
         _cell(block.grad_in, ".3g", lang),
         _cell(block.weight_grad, ".3g", lang),
         _cell(block.skip_share, ".0%", lang),

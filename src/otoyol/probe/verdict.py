@@ -37,7 +37,10 @@ def _done(runs: Sequence[Run], lang: str) -> str:
     seeds = sorted({run.seed for run in runs})
     first = runs[0]
     facts = {"data": first.data, "batch": first.batch, "steps": max(run.steps for run in runs), "lr": first.lr}
-    done = say("probe.done", lang, images=first.snapshots[0].images, **facts)
+    images = first.snapshots[0].images
+    done = say("probe.done", lang, images=images, **facts)
+    if not facts["steps"]:
+        done = say("probe.done_fresh", lang, images=images, data=first.data)
     few = say("probe.one_seed", lang, seed=seeds[0]) if len(seeds) == 1 else say("probe.seeds", lang, seeds=len(seeds))
     skipped = sorted({name for run in runs for name in run.skipped})
     left_out = [say("probe.skipped", lang, count=len(skipped), names=", ".join(skipped[:5]))] if skipped else []

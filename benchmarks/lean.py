@@ -39,7 +39,7 @@ BYTES_BAR, TIME_BAR = 0.51, 1.08
 NETWORKS: dict[str, tuple[int, int, str | None, bool]] = {
     "resnetv2_50": (160, 4, "resnetv2_50", True),
     "resnet50": (160, 4, "resnet50", False),
-    "cifar_resnetv2_164": (32, 8, None, True),
+    "cifar_resnetv2_164": (32, 16, None, True),
 }
 Forward = Callable[[Tensor], Tensor]
 

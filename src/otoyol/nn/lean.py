@@ -78,9 +78,13 @@ class Recipe:
         if self.found is not None:
             return self.found
         made = self.source.value()
-        with torch.no_grad(), _autocast(self.autocast):
+        if self.autocast is None and not torch.is_grad_enabled():  # as ever, but for second derivatives
             for step in self.steps:
                 made = step(made)
+        else:
+            with torch.no_grad(), _autocast(self.autocast):
+                for step in self.steps:
+                    made = step(made)
         if self.reads:
             self.found = made
         return made
@@ -146,7 +150,7 @@ class Tape(AbstractContextManager[None]):
                 return Winners(tensor, partial(_middles, pool, x.shape, tensor.shape, tensor.device))
             if tensor is x:
                 return Shape(tensor)
-        recipe = self.recipe(tensor)
+        recipe = None if tensor.dim() == 1 else self.recipe(tensor)  # most of what is saved are gains and statistics
         if recipe is None:
             return Kept(tensor)
         recipe.reads += 1

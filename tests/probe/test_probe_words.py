@@ -12,6 +12,7 @@ from _tiny import SCALED, V1, V2
 from PIL import Image
 
 from otoyol.cli.main import run as command
+from otoyol.draw.curves import spread_over
 from otoyol.explain import text
 from otoyol.explain.text import catalogue
 from otoyol.probe import Problem, plots, probe, verdict
@@ -65,6 +66,13 @@ def test_a_network_that_has_learned_nothing_is_not_interpreted(runs):
     for accuracy, told in ((0.18, "say nothing"), (0.50, "two standard errors")):
         one = dataclasses.replace(runs[0], lesion=dataclasses.replace(study, intact=accuracy))
         assert told in verdict([one])[1]
+
+
+def test_spread_over_seeds_by_hand():
+    assert spread_over("a", [(1.0, None, 4.0), (3.0, None, None)]) == (
+        "a", (2.0, None, 4.0), (1.0, None, 4.0), (3.0, None, 4.0),
+    )  # fmt: skip
+    assert spread_over("a", [(1.0, 2.0)]) == ("a", (1.0, 2.0), (), ())
 
 
 def test_ranges_that_touch_are_not_apart():

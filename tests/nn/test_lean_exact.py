@@ -57,13 +57,13 @@ def test_ten_steps_of_lean_training_are_those_of_plain_training(text):
 
 
 @pytest.mark.parametrize("mode", [mode for mode in OTHERS if mode != "lean"])
-@pytest.mark.parametrize("text", [V1, V2, SE, ON_CPU[2], ON_CPU[15]])
+@pytest.mark.parametrize("text", [V2, SE, ON_CPU[2]])
 def test_other_modes_are_exact_too(text, mode):
     plain, other, x = pair(text, mode)
     assert same(trained(plain, x), trained(other, x))
 
 
-@pytest.mark.parametrize("mode", ["lean", "lean+sqrt"])
+@pytest.mark.parametrize("mode", ["lean"])
 @pytest.mark.parametrize("act", ["silu", "gelu", "leaky_relu", "relu6", "hardswish"])
 @pytest.mark.parametrize("base", [V1, V2])
 def test_every_act(base, act, mode):
@@ -106,14 +106,18 @@ def test_gradient_accumulation_and_channels_last(text, mode):
 
 @pytest.mark.parametrize("mode", ["lean", "checkpoint", "lean+sqrt"])
 @pytest.mark.parametrize("text", [V1, V2, V2 + ",norm=group,norm.groups=8"])
-def test_autocast(text, mode):
+@pytest.mark.parametrize("inside", [False, True])
+def test_autocast(text, mode, inside):
     plain, other, x = pair(text, mode)
     found = []
     for model in (plain, other):
         with torch.autocast("cpu", torch.bfloat16):
             y = model(x)
+            if inside:
+                y.float().square().mean().backward()
         assert y.dtype is torch.bfloat16
-        y.float().square().mean().backward()
+        if not inside:
+            y.float().square().mean().backward()
         found.append([y.detach(), *(p.grad for p in model.parameters()), *model.buffers()])
     assert same(*found)
 
@@ -179,9 +183,10 @@ def test_taps_and_their_gradients(mode):
         torch.testing.assert_close(a, b, **rounding)
 
 
-def test_compiled_models_train_as_in_standard_mode():
+@pytest.mark.parametrize("mode", ["lean", "lean+checkpoint"])
+def test_compiled_models_train_as_in_standard_mode(mode):
     """The compiler's partitioner decides itself what to hold: a tape would break its graph, so none is opened."""
-    plain, other, x = pair("resnetv2_18@depths=1-1,widths=8-16,head=5", "lean")
+    plain, other, x = pair("resnetv2_18@depths=1-1,widths=8-16,head=5", mode)
     compiled = torch.compile(other, backend="aot_eager", fullgraph=True)
     weights = list(plain.parameters())
     expected = torch.autograd.grad(plain(x).square().mean(), weights)

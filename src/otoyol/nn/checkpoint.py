@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
-from torch.utils.checkpoint import checkpoint, get_device_states, set_device_states
+from torch.utils.checkpoint import get_device_states, set_device_states
 
 from otoyol.errors import OtoyolError
 from otoyol.nn.lean import tape
@@ -25,12 +24,8 @@ def checkpointed(blocks: Sequence[nn.Module], x: Tensor, preacted: Tensor | None
 
     Refuses second derivatives (OtoyolError).
     """
-    if torch.compiler.is_compiling():  # torch's own is what compilers know
-        return checkpoint(
-            _run, blocks, x, preacted, use_reentrant=False, context_fn=lambda: (_nothing(), _statistics_kept(blocks))
-        )
     weights = [weight for block in blocks for weight in block.parameters() if weight.requires_grad]
-    return _Segment.apply(partial(_run, blocks), blocks, lean, x, preacted, *weights)
+    return _Segment.apply(blocks, lean, x, preacted, *weights)
 
 
 def _run(blocks: Sequence[nn.Module], x: Tensor, preacted: Tensor | None = None) -> Tensor:
@@ -45,15 +40,16 @@ class _Segment(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, run: Any, blocks: Any, lean: bool, x: Tensor, preacted: Tensor | None, *weights: Tensor
+        ctx: Any, blocks: Sequence[nn.Module], lean: bool, x: Tensor, preacted: Tensor | None, *weights: Tensor
     ) -> Tensor:
-        ctx.blocks, ctx.lean, ctx.run = blocks, lean, run
+        ctx.blocks, ctx.lean = blocks, lean
         ctx.cpu = torch.get_rng_state()
         ctx.devices = get_device_states(x)
-        kinds = {"cpu", x.device.type}
-        ctx.autocast = [(kind, torch.get_autocast_dtype(kind)) for kind in kinds if torch.is_autocast_enabled(kind)]
+        ctx.autocast = [
+            (kind, torch.get_autocast_dtype(kind), torch.is_autocast_enabled(kind)) for kind in {"cpu", x.device.type}
+        ]
         ctx.save_for_backward(x, preacted, *weights)
-        return run(x, preacted)
+        return _run(blocks, x, preacted)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Any:
@@ -67,19 +63,21 @@ class _Segment(torch.autograd.Function):
             stack.enter_context(_random_states(x, ctx.cpu, ctx.devices))
             stack.enter_context(_statistics_kept(ctx.blocks))
             stack.enter_context(torch.enable_grad())
-            for kind, dtype in ctx.autocast:
-                stack.enter_context(torch.autocast(kind, dtype))
-            arguments = [None if a is None else a.detach().requires_grad_(a.requires_grad) for a in (x, preacted)]
+            for state in ctx.autocast:
+                stack.enter_context(torch.autocast(*state))
+            arguments: list[Any] = [
+                None if a is None else a.detach().requires_grad_(a.requires_grad) for a in (x, preacted)
+            ]
             with tape(ctx.lean, x):
                 # The graph alone: what the segment puts out is nobody's but its own.
-                edge = torch.autograd.graph.get_gradient_edge(ctx.run(*arguments))
+                edge = torch.autograd.graph.get_gradient_edge(_run(ctx.blocks, *arguments))
         tensors = [*arguments, *weights]
-        wanted = [i for i, need in enumerate(ctx.needs_input_grad[3:]) if need]
+        wanted = [i for i, need in enumerate(ctx.needs_input_grad[2:]) if need]
         grads = torch.autograd.grad(edge, [tensors[i] for i in wanted], grad, allow_unused=True)
         found: list[Tensor | None] = [None] * len(tensors)
         for i, value in zip(wanted, grads, strict=True):
             found[i] = value
-        return (None, None, None, *found)
+        return (None, None, *found)
 
 
 @contextmanager
@@ -91,11 +89,6 @@ def _random_states(x: Tensor, cpu: Tensor, devices: tuple[list[int], list[Tensor
         if devices[0]:
             set_device_states(*devices, device_type=kind)
         yield
-
-
-@contextmanager
-def _nothing() -> Iterator[None]:
-    yield
 
 
 @contextmanager

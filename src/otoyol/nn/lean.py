@@ -67,7 +67,7 @@ class Recipe:
         # A weak reference keeps the storage's address from being given to another one.
         self.storage = StorageWeakRef(made.untyped_storage())
         kind = made.device.type
-        self.autocast = (kind, torch.get_autocast_dtype(kind)) if torch.is_autocast_enabled(kind) else None
+        self.autocast = (kind, torch.get_autocast_dtype(kind), torch.is_autocast_enabled(kind))
 
     found: Tensor | None
 
@@ -78,11 +78,12 @@ class Recipe:
         if self.found is not None:
             return self.found
         made = self.source.value()
-        if self.autocast is None and not torch.is_grad_enabled():  # as ever, but for second derivatives
+        kind, dtype, enabled = self.autocast
+        if enabled == torch.is_autocast_enabled(kind) and not (enabled or torch.is_grad_enabled()):  # the usual case
             for step in self.steps:
                 made = step(made)
         else:
-            with torch.no_grad(), _autocast(self.autocast):
+            with torch.no_grad(), torch.autocast(kind, dtype, enabled, cache_enabled=False):
                 for step in self.steps:
                     made = step(made)
         if self.reads:
@@ -267,7 +268,3 @@ def _middles(pool: nn.MaxPool2d, size: torch.Size, pooled: torch.Size, device: t
     stride = pool.stride if isinstance(pool.stride, int) else pool.stride[0]
     rows = torch.arange(pooled[-2], device=device) * (stride * size[-1])
     return rows[:, None] + torch.arange(pooled[-1], device=device) * stride
-
-
-def _autocast(state: tuple[str, torch.dtype] | None) -> AbstractContextManager[Any]:
-    return torch.autocast(state[0], state[1], cache_enabled=False) if state else nullcontext()

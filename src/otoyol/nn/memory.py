@@ -21,10 +21,13 @@ def memory_mode(model: Trunk, mode: ModeName | str) -> None:
 
     - ``standard``: plain autograd.
     - ``lean``: the outputs of norms and of the acts behind them are computed again in backward; no convolution is.
-      Second derivatives work. ``torch.compile`` keeps its own counsel and trains as in ``standard``.
+      Second derivatives work.
     - ``checkpoint``: only the input of every block is held, the block is run again. ``sqrt``: of about √n blocks in a
       row (Chen et al. 2016, 1604.06174, section 4.1). Second derivatives are refused (OtoyolError).
     - ``lean+checkpoint``, ``lean+sqrt``: both: stem and tail are lean, and so are the blocks while they run again.
+
+    Under ``torch.compile`` every mode trains as ``standard`` does: hooks would break the compiler's graph, and its
+    partitioner decides by itself what to compute again (``torch._functorch.config.activation_memory_budget``).
 
     Parameters, buffers and their names stay. Raises SpecError for another mode.
     """

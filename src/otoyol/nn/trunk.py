@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from otoyol.errors import SpecError
@@ -30,7 +31,7 @@ class Stage(nn.Sequential):
 
     def forward(self, x: Tensor, preacted: Tensor | None = None) -> Tensor:
         """``preacted`` is what the first block's preact slot put out, where that is known."""
-        if self.checkpointing and self.training:
+        if self.checkpointing and self.training and not torch.compiler.is_compiling():
             blocks = list(self)
             for start in range(0, len(blocks), self.checkpointing):
                 x = checkpointed(blocks[start : start + self.checkpointing], x, preacted, self.lean)

@@ -9,7 +9,12 @@ from typing import Any, NamedTuple
 from otoyol.draw.figure import colour, figure, round_ticks, save
 from otoyol.draw.labels import check_lang, number
 
-STYLES = (("-", "o"), ("--", "s"), ("-.", "^"), (":", "D"), ((0, (5, 1, 1, 1, 1, 1)), "v"), ((0, (1, 2)), "P"))
+# Colour, line and marker: any one of them tells the lines apart.
+STYLES: tuple[tuple[str, Any, str], ...] = (
+    ("series0", "-", "o"), ("series1", "--", "s"), ("series2", "-.", "^"), ("series3", ":", "D"),
+    ("series4", (0, (5, 1, 1, 1, 1, 1)), "v"), ("series5", (0, (1, 2)), "P"), ("ink", (0, (8, 2)), "X"),
+)  # fmt: skip
+_SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 MARKERS = 10  # on a line at most
 NAME = 60  # characters of a design's name in the legend
 ACROSS = 2  # panels in a row
@@ -58,13 +63,13 @@ def curves_plot(panels: Sequence[Panel], folder: Path, stem: str, lang: str = "e
     across = min(ACROSS, len(panels))
     down = -(-len(panels) // across)
     with figure(max(6.8, 5.4 * across), 3.7 * down + 0.25 * len(names)) as drawn:
-        grid = drawn.subplots(down, across, squeeze=False).flat
-        for axes, panel in zip(grid, panels, strict=False):
+        cells = list(drawn.subplots(down, across, squeeze=False).flat)
+        for axes, panel in zip(cells, panels, strict=False):
             _panel(axes, panel, names, lang)
             alike = [other for other in panels if other is panel or (panel.scale and other.scale == panel.scale)]
             _scale(axes, panel, [value for other in alike for value in _values(other)], lang)
-        for axes in list(grid)[len(panels) :]:
-            axes.set_visible(False)
+        for axes in cells[len(panels) :]:
+            axes.remove()
         if title:
             drawn.suptitle(title, fontsize=11.5)
         handles = {
@@ -82,7 +87,8 @@ def _panel(axes: Any, panel: Panel, names: list[str], lang: str) -> None:
 
     for curve in panel.curves:
         order = names.index(curve.name) % len(STYLES)
-        shade, (style, marker) = colour(f"series{order}"), STYLES[order]
+        name, style, marker = STYLES[order]
+        shade = colour(name)
         at = range(1, len(curve.values) + 1)
         values = [_shown(value, panel.log) for value in curve.values]
         if curve.low:
@@ -94,7 +100,7 @@ def _panel(axes: Any, panel: Panel, names: list[str], lang: str) -> None:
             markevery=(order, max(1, len(values) // MARKERS)) if len(values) > MARKERS else None,
         )  # fmt: skip
     for order, value in enumerate(panel.lines):
-        axes.axhline(value, color=colour(f"series{order % len(STYLES)}"), linewidth=0.9, linestyle=(0, (2, 2)))
+        axes.axhline(value, color=colour(STYLES[order % len(STYLES)][0]), linewidth=0.9, linestyle=(0, (2, 2)))
     axes.set_title(panel.title, fontsize=10.5, loc="left")
     axes.set_xlabel(panel.x, fontsize=9.5)
     longest = max((len(curve.values) for curve in panel.curves), default=1)
@@ -131,7 +137,16 @@ def _scale(axes: Any, panel: Panel, values: list[float], lang: str) -> None:
         margin = 0.06 * (high - low) or 0.1 * abs(high) or 1.0
         axes.set_ylim(low - margin, high + margin)
         axes.yaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 5, 10]))
-    axes.yaxis.set_major_formatter(lambda value, _: number(float(value), lang, panel.unit or ".3g"))
+    axes.yaxis.set_major_formatter(lambda value, _: _figure(float(value), panel.unit, lang))
+
+
+def _figure(value: float, unit: str, lang: str) -> str:
+    """A tick's figure; large and small ones as a power of ten."""
+    if unit or value == 0 or 1e-4 <= abs(value) < 1e4:
+        return number(value, lang, unit or (".3g" if abs(value) < 1e3 else ".0f"))
+    mantissa, _, exponent = f"{value:.0e}".partition("e")
+    power = "10" + str(int(exponent)).translate(_SUPERSCRIPT)
+    return power if mantissa == "1" else f"{mantissa}·{power}"
 
 
 def _shown(value: float | None, log: bool) -> float:

@@ -319,6 +319,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--record", action="store_true", help="write docs/evidence/pre_or_post.json and its pictures")
     given = parser.parse_args(arguments)
+    if given.unpack and not given.data:
+        parser.error("--unpack needs --data, the folder to fill")
     torch.set_num_threads(given.threads)
     lr = given.lr or 0.1 * given.batch / 128
     given.out.mkdir(parents=True, exist_ok=True)

@@ -46,6 +46,12 @@ def test_a_stream_gives_the_front_of_the_whole(objectives, piece):
     assert not front.thinned
 
 
+def test_a_design_drawn_twice_is_kept_once_and_two_alike_both():
+    front = Front(2, 1)
+    front.add(np.array([[1.0, 2.0], [1.0, 2.0], [1.0, 2.0], [2.0, 1.0]]), np.array([[7], [7], [8], [9]]))
+    assert sorted(front.payload[:, 0]) == [7, 8, 9]
+
+
 def test_memory_is_bounded_and_extremes_stay():
     angle = np.random.default_rng(0).uniform(0, np.pi / 2, 20_000)
     values = np.stack([1 - np.cos(angle), 1 - np.sin(angle)], axis=1)  # every row is on the front

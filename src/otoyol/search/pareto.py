@@ -66,6 +66,7 @@ class Front:
         if not len(alive):
             return
         alive = alive[non_dominated(values[alive])]
+        alive = alive[np.sort(np.unique(payload[alive], axis=0, return_index=True)[1])]  # small spaces repeat designs
         merged = np.concatenate([self.values, values[alive]])
         rows = np.concatenate([self.payload, payload[alive]])
         keep = non_dominated(merged)

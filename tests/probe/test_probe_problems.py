@@ -116,6 +116,14 @@ def test_an_unreadable_image_stops_or_is_named(tmp_path):
     assert run.steps == 12 and {path.rpartition("/")[2] for path in run.skipped} == {"0.png", "1.png"}
 
 
+def test_nothing_but_unreadable_images_comes_to_an_end(tmp_path):
+    data = folder_with(tmp_path, broken=8)
+    for i in range(1, 8):
+        (tmp_path / "dog" / f"{i}.png").write_bytes(b"no image")
+    with pytest.raises(OtoyolError, match="readable|cannot read"):
+        probe(V1, data, steps=1, batch=12, jacobian_steps=0, on_error="skip")
+
+
 def test_what_cannot_be_probed_is_refused():
     with pytest.raises(SpecError, match="head"):
         probe(V1.replace("head=10", "head=0"), steps=0)

@@ -40,7 +40,7 @@ def probe(
     tongue = language(lang)
     if not specs:
         raise SpecError("specs", "no design", "at least one")
-    for name, given, least in (("steps", steps, 0), ("batch", batch, 1), ("seeds", seeds, 1), ("jacobian", jacobian, 0),
+    for name, given, least in (("steps", steps, 0), ("batch", batch, 2), ("seeds", seeds, 1), ("jacobian", jacobian, 0),
                                ("test-images", test_images, 0), ("seed", seed, 0)):  # fmt: skip
         if given < least:
             raise SpecError(name, given, f"{least} or more")

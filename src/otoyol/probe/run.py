@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
@@ -56,6 +57,10 @@ def probe(
     Raises SpecError for a design without a loss to probe.
     """
     spec = parse(spec) if isinstance(spec, str) else spec
+    if not 0 < lr < math.inf:
+        raise SpecError("lr", lr, "a positive number")
+    if batch < 2:
+        raise SpecError("batch", batch, "2 or more, for batch norm has no variance over one image")
     given = open_source(data, spec, on_error) if isinstance(data, str) else data
     if spec.head.pool == "none" or spec.head.classes < len(given.train.classes):
         raise SpecError(
@@ -64,7 +69,7 @@ def probe(
     with same_chance(torch.device("cpu")):
         torch.manual_seed(seed)
         model = build(spec)
-    images, labels = next(batches(given.train, batch, seed=seed))
+    images, labels = next(_several(given.train, batch, seed))
     found = [snapshot(model, images, labels, jacobian_steps=jacobian_steps, seed=seed)]
     losses: list[float] = []
     problem = found[0].problem
@@ -101,7 +106,7 @@ def _trained(
     last: list[tuple[Tensor, Tensor]] = []
 
     def watched() -> Iterator[tuple[Tensor, Tensor]]:
-        for pair in batches(given.train, batch, seed=seed):
+        for pair in _several(given.train, batch, seed):
             last[:] = [pair]
             yield pair
 
@@ -116,6 +121,17 @@ def _trained(
             problem = Problem("loss", "head", len(losses))
         return losses, problem
     return losses, None
+
+
+def _several(images: Images, batch: int, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """The batches of at least two images: batch norm has no variance over one value, and skipping makes them short."""
+    short = 0
+    for pair in batches(images, batch, seed=seed):
+        if len(pair[1]) > 1:
+            short = 0
+            yield pair
+        elif (short := short + 1) > len(images) // batch:
+            raise OtoyolError(f"data: no batch of {batch} holds two readable images")
 
 
 def _some(images: Images, count: int, batch: int, seed: int) -> list[tuple[Tensor, Tensor]]:

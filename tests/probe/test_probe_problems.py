@@ -120,7 +120,7 @@ def test_nothing_but_unreadable_images_comes_to_an_end(tmp_path):
     data = folder_with(tmp_path, broken=8)
     for i in range(1, 8):
         (tmp_path / "dog" / f"{i}.png").write_bytes(b"no image")
-    with pytest.raises(OtoyolError, match="readable|cannot read"):
+    with pytest.raises(OtoyolError, match=r"readable|cannot read"):
         probe(V1, data, steps=1, batch=12, jacobian_steps=0, on_error="skip")
 
 

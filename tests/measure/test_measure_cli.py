@@ -36,7 +36,20 @@ def test_a_table_is_made_and_designs_are_predicted(prepared, tmp_path, capsys):
     assert prediction["spec"] == design
     assert prediction["ms"] == pytest.approx(1e3 * Fake().truth(otoyol.parse(design)), rel=0.1)
     assert prediction["low_ms"] <= prediction["ms"] <= prediction["high_ms"]
-    assert len(json.loads((tmp_path / "latency.json").read_text())["networks"]) == 24
+    table = json.loads((tmp_path / "latency.json").read_text())
+    assert len(table["networks"]) == len(table["unseen_us"]) == 24
+
+
+def test_what_took_long_to_find_is_not_sought_again(prepared, capsys, monkeypatch):
+    design = "resnet18@input=3x32x32,widths=16-24-32-40"
+    assert run(["measure", design, *prepared, "--json"]) == 0
+    first = json.loads(capsys.readouterr().out)
+    monkeypatch.setattr("otoyol.measure.predict.out_of_fold", lambda *_: pytest.fail("fitted again"))
+    assert run(["measure", design, *prepared, "--json"]) == 0
+    again = json.loads(capsys.readouterr().out)
+    assert again["error_90"] == pytest.approx(first["error_90"], rel=1e-3)
+    for key in ("ms", "low_ms", "high_ms"):
+        assert again["predictions"][0][key] == pytest.approx(first["predictions"][0][key], rel=1e-3)
 
 
 @pytest.mark.parametrize(("lang", "words"), [("en", ("fused operators", "outside of what was measured")),

@@ -46,6 +46,9 @@ def measure(
         print(file=sys.stderr)
     pace = pace_now(running, made) if wanted else 1.0
     predictor = Predictor(made, running.rules).at(pace)
+    if not made.unseen:  # so that no later command has to find it again
+        made.unseen = predictor.predicted.tolist()
+        made.save(table)
     found = predictor.predict_many(wanted)
     if json:
         write_json(_facts(predictor, wanted, found, pace))

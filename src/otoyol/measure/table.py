@@ -75,7 +75,8 @@ class Row(NamedTuple):
 @dataclass
 class Table:
     """``elapsed`` seconds went into it; ``anchor`` is one network again and again, so that the machine's pace shows:
-    (elapsed, seconds). ``finished`` is False where building was interrupted."""
+    (elapsed, seconds). ``finished`` is False where building was interrupted. ``unseen``: for every
+    trusted network the sum over its operators by laws that had not seen it, kept because it takes long to find."""
 
     fingerprint: dict[str, Any]
     operators: list[FusedOp] = field(default_factory=list)
@@ -84,6 +85,7 @@ class Table:
     anchor_spec: str = ""
     elapsed: float = 0.0
     finished: bool = False
+    unseen: list[float] = field(default_factory=list)
 
     @cached_property
     def position(self) -> dict[FusedOp, int]:
@@ -161,6 +163,7 @@ class Table:
             "noisy_share": round(self.noisy, 4),
             "anchor_spec": self.anchor_spec,
             "anchor": [[round(at, 1), _micro(s)] for at, s in self.anchor],
+            "unseen_us": [_micro(s) for s in self.unseen],
             "operator_fields": list(names),
         }
         lines = [json.dumps(head)[:-1] + ","]
@@ -242,5 +245,5 @@ def _table(fields: Any) -> Table:
     fingerprint = dict(fields["fingerprint"])
     return Table(
         fingerprint, operators, networks, anchor, str(fields["anchor_spec"]),
-        float(fields["elapsed_seconds"]), bool(fields["finished"]),
+        float(fields["elapsed_seconds"]), bool(fields["finished"]), [float(us) * 1e-6 for us in fields["unseen_us"]],
     )  # fmt: skip

@@ -67,7 +67,6 @@ class Images(Dataset[tuple[Tensor, int]]):
             raise errors[0]
         return found
 
-
     def take(self, indices: Sequence[int]) -> Images:
         """The samples at ``indices`` alone."""
         names, labels = [self.names[index] for index in indices], [self.labels[index] for index in indices]

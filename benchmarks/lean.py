@@ -125,7 +125,7 @@ def measure(name: str, seconds: float, threads: int) -> list[dict[str, Any]]:
     torch.set_num_threads(threads)
     torch.manual_seed(0)
     size, batch, peer, _ = NETWORKS[name]
-    x, labels = torch.randn(batch, 3, size, size), torch.arange(batch)
+    x, labels = torch.randn(batch, 3, size, size), torch.arange(batch) % 10
     those = subjects(name, peer)
     held, times = {}, {who: [] for who in those}
     for who, (model, ready) in those.items():
@@ -160,11 +160,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Measure held bytes and step time of every memory mode.")
     parser.add_argument("--seconds", type=float, default=225, help="measuring time for all networks together")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS))
     given = parser.parse_args()
     rows: list[dict[str, Any]] = []
-    for name in NETWORKS:
+    for name in given.networks:
         with multiprocessing.get_context("spawn").Pool(1) as pool:
-            found = pool.apply(measure, (name, given.seconds / len(NETWORKS), given.threads))
+            found = pool.apply(measure, (name, given.seconds / len(given.networks), given.threads))
         for row in found:
             print(
                 f"{name:20} {row['mode']:17} held {row['held_bytes'] / 2**20:7.1f} MiB {row['held_ratio']:.3f}   "
@@ -173,11 +174,8 @@ def main() -> None:
             )
         rows += found
     barred = [row for row in rows if row["mode"] == "lean" and NETWORKS[row["network"]][3]]
-    worst = {
-        "held_ratio": max(row["held_ratio"] for row in barred),
-        "processor_ratio": max(row["processor_ratio"] for row in barred),
-    }
-    met = worst["held_ratio"] <= BYTES_BAR and worst["processor_ratio"] <= TIME_BAR
+    worst = {key: max((row[key] for row in barred), default=None) for key in ("held_ratio", "processor_ratio")}
+    met = all(row["held_ratio"] <= BYTES_BAR and row["processor_ratio"] <= TIME_BAR for row in barred)
     print(
         json.dumps(
             {

@@ -3,9 +3,9 @@
 A table is built for each batch size from one set of random designs; another set, drawn with another seed, and some
 published families are then measured end to end and compared with what the table's predictor says of them. The same
 designs are measured twice, in two passes apart in time, so that the machine's own noise stands beside the errors: no
-predictor can be nearer to one pass than another pass is. Before each pass the table's anchor tells the machine's pace,
-and predictions are told at it, as `otoyol measure` tells them; ``usual_pace`` are the errors without that, and
-``same_pace`` those where the anchor's pace is taken out of every single run. The last line is one JSON object.
+predictor can be nearer to one pass than another pass is. Before each pass a few of the table's networks tell the
+machine's pace, and predictions are told at it, as `otoyol measure` tells them; ``usual_pace`` are the errors without
+that, ``same_pace`` those where the anchor's pace is taken out of every single run. The last line is one JSON object.
 """
 
 from __future__ import annotations

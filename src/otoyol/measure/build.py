@@ -16,7 +16,7 @@ from otoyol.measure.engine import Engine
 from otoyol.measure.fingerprint import fingerprint
 from otoyol.measure.fused import FusedOp, fuse
 from otoyol.measure.table import Network, Table, load_table, timing
-from otoyol.measure.turns import WARM_UP, Turns, counted, is_calm, paces, summary
+from otoyol.measure.turns import Turns, counted, is_calm, paces, summary
 from otoyol.ops import lower
 from otoyol.spec import Spec, parse, to_text
 
@@ -26,7 +26,7 @@ FIRST = 4  # rounds of turns that are chosen blindly, before there is anything t
 CANDIDATES = 240  # of the pool that are weighed at a time
 FEWEST = 12  # networks, however short the time
 GROWN = 1.2  # how much larger the table must be before it is asked again
-READINGS = 40  # of the anchor, to know the present pace
+ROUNDS_NOW = 5  # of a few networks, to know the present pace
 REFIT_SHARE = 0.15  # of all time at most that goes into choosing
 
 
@@ -167,10 +167,20 @@ class _Builder:
 
 def pace_now(engine: Engine, table: Table) -> float:
     """How long the machine takes at present, relative to the pace that the table's seconds are told at: 1.05 is 5%
-    slower. Runs the table's anchor for a moment."""
-    anchor = engine.load(parse(table.anchor_spec))
-    readings = [anchor.whole() for _ in range(WARM_UP + READINGS)]
-    return median(readings[WARM_UP:]) / table.pace
+    slower. A few of the table's networks run again for a moment, small and large ones, in turns as they did then: one
+    alone would find its own data in the caches. Raises SpecError where the table is empty."""
+    if not table.networks:
+        raise SpecError("table", "no networks", "at least one: measure longer")
+    ranked = sorted(table.trusted, key=table.whole)
+    chosen = sorted({ranked[(2 * i + 1) * len(ranked) // (2 * TOGETHER)] for i in range(TOGETHER)})
+    loaded = [engine.load(parse(table.networks[i].spec)) for i in chosen]
+    for running in loaded:
+        running.whole()
+    turns = Turns(engine.load(parse(table.anchor_spec)), ROUNDS_NOW, random.Random(0))  # noqa: S311 (no secrets)
+    ratios = []
+    for number, samples in zip(chosen, turns.run(loaded, lambda running: running.whole()), strict=True):
+        ratios.append(median(samples[i].seconds for i in counted(samples)) / table.whole(number))
+    return median(ratios)
 
 
 def text_of(spec: Spec) -> str:

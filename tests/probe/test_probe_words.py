@@ -117,9 +117,11 @@ def test_the_command(tmp_path, capsys):
     out = tmp_path / "found"
     words = ["probe", V1, V2, "--steps", "2", "--batch", "8", "--jacobian", "0", "--test-images", "16", "--lesion"]
     assert command([*words, "--out", str(out), "--lang", "tr"]) == 0
-    printed = capsys.readouterr().out
+    printed = " ".join(capsys.readouterr().out.split())  # lines break by their figures' lengths
     kept = json.loads((out / "probe.json").read_text())
-    assert len(kept["runs"]) == 2 and all(paragraph in printed for paragraph in kept["verdict"])
+    assert len(kept["runs"]) == 2
+    for paragraph in kept["verdict"]:
+        assert " ".join(paragraph.split()) in printed
     assert "kısayoldan" in printed and "tohum" in printed
     for stem in ("gradient", "signal", "skip", "loss", "lesion"):  # no Jacobian was asked for
         ElementTree.parse(out / f"{stem}.svg")

@@ -71,7 +71,13 @@ def _plain_item(item: Item) -> str:
     import textwrap
 
     return "\n".join(
-        textwrap.fill(line, int(columns), subsequent_indent=" " * (len(line) - len(line.lstrip())))
+        textwrap.fill(
+            line,
+            int(columns),
+            subsequent_indent=" " * (len(line) - len(line.lstrip())),
+            break_long_words=False,
+            break_on_hyphens=False,  # designs and paths are there to be copied
+        )
         for line in text.splitlines()
     )
 

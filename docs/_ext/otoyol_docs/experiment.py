@@ -28,7 +28,8 @@ def _setting(record: dict[str, Any], lang: str) -> str:
         ("data", f"{found['data']}, the same images in the same order for every design of a seed"),
         ("training", f"{found['steps']} steps of {found['batch']} images, SGD, momentum 0.9, "
                      f"learning rate {number(found['lr'], lang)}, constant"),
-        ("runs", f"{found['runs']}, {number(found['minutes'], lang, '.0f')} minutes of one thread at low priority"),
+        ("runs", f"{found['runs']}, {number(found['minutes'], lang, '.0f')} minutes by the clock over all "
+                 "sittings, standstills included; command, date and commit are the last sitting's"),
         ("accuracy", f"{found['test_images']} test images a run: a standard error of about "
                      f"{number((0.2 * 0.8 / max(1, found['test_images'])) ** 0.5, lang, '.1%')} at 20%"),
         ("identities", f"{found['stretches']} stretches of pure identity; the largest relative residual of Eqs. 4 and "

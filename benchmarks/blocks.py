@@ -7,8 +7,8 @@ is the median of our times over the median of the peer's, and its geometric mean
 ``rounds_q1_q3`` are the quartiles of the ratios round by round, and ``control`` is timm's ResNet-50 over torchvision's,
 the same network twice: what differs there is noise. The bar is 1.02.
 
-    python benchmarks/blocks.py                    # about 8 minutes
-    python benchmarks/blocks.py --seconds 120      # a quick look
+    python benchmarks/blocks.py                    # about 20 minutes
+    python benchmarks/blocks.py --seconds 120      # a look: about 8 minutes
 """
 
 from __future__ import annotations
@@ -109,15 +109,15 @@ def measure(network: str, layout: str, backwards: bool, given: argparse.Namespac
         for model in models.values():
             model.train(what != "forward")
         x = torch.randn(batch, 3, size, size).contiguous(memory_format=FORMATS[layout])
-        # Cases with backward and larger batches take longer: they get their share of the time.
-        share = given.seconds / (8 * len(PASSES) * len(given.batches)) * (1.5 if what != "forward" else 0.5)
+        # Single images scatter most from run to run and need the most rounds: all cases get the same time.
+        share = given.seconds / (2 * len(NETWORKS) * len(FORMATS) * len(PASSES) * len(given.batches))
         found.append(run_case(models, PASSES[what], x, share))
     return found
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Time our ResNets against torchvision's and timm's.")
-    parser.add_argument("--seconds", type=float, default=360, help="measuring time for all cases together")
+    parser.add_argument("--seconds", type=float, default=900, help="measuring time for all cases together")
     parser.add_argument("--size", type=int, default=224, help="input size of the forward cases")
     parser.add_argument("--train-size", type=int, default=128, help="input size of the cases with backward")
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 8])

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from otoyol.cli.latency import Tables
 from otoyol.cli.options import Lang, option
 from otoyol.cli.output import Table, write
-from otoyol.cli.words import language, number, word
+from otoyol.cli.search import progress_words
+from otoyol.cli.words import language, word
 
 if TYPE_CHECKING:
     from otoyol.design import Result
@@ -80,13 +81,7 @@ class _Teller:
         self._say(word(f"design.step.{name}", self.lang))
 
     def progress(self, progress: Progress) -> None:
-        self._say(
-            word(
-                "note.searching", self.lang, seen=number(progress.seen, self.lang),
-                total=number(progress.total, self.lang), met=number(progress.met, self.lang),
-                kept=number(progress.kept, self.lang), left=number(round(progress.seconds_left), self.lang),
-            )
-        )  # fmt: skip
+        self._say(progress_words(progress, self.lang))
 
     def clear(self) -> None:
         self._say("")

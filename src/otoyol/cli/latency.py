@@ -69,9 +69,14 @@ def latency_facts(latency: Latency) -> dict[str, Any]:
     return {**latency._asdict(), "warnings": list(latency.warnings)}
 
 
+def milliseconds(value: float, lang: str) -> str:
+    """Three figures, and whole ones from 100."""
+    return number(value, lang, ".3g" if value < 100 else ".0f")
+
+
 def interval(told: dict[str, Any], lang: str) -> str:
     """``29.9 (27–35)``, with a star where it lies outside of what was measured."""
-    middle, low, high = (number(told[key], lang, ".3g" if told[key] < 100 else ".0f") for key in _BOUNDS)
+    middle, low, high = (milliseconds(told[key], lang) for key in _BOUNDS)
     return f"{middle} ({low}–{high})" + " *" * bool(told["warnings"])
 
 

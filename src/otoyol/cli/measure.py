@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from otoyol.cli.inputs import label, read_spec
+from otoyol.cli.latency import milliseconds
 from otoyol.cli.options import Json, Lang, option
 from otoyol.cli.output import Item, Table, write, write_json
 from otoyol.cli.words import language, number, word
@@ -127,7 +128,7 @@ def _page(
     if wanted:
         head = tuple(word(f"head.{key}", lang) for key in ("design", "latency_ms", "low_ms", "high_ms"))
         rows = [
-            (label(spec), *(number(value, lang, ".3g" if value < 100 else ".0f") for value in latency[:3]))
+            (label(spec), *(milliseconds(value, lang) for value in latency[:3]))
             for spec, latency in zip(wanted, found, strict=True)
         ]
         items += [word("measure.pace", lang, pace=pace), Table("", head, rows)]

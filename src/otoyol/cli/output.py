@@ -38,14 +38,9 @@ _FIGURE = re.compile(
 
 def write_json(value: Any) -> None:
     """One JSON value on standard output."""
-    sys.stdout.write(dumps(value))
+    from otoyol.spec.files import json_text
 
-
-def dumps(value: Any) -> str:
-    """One JSON value as people and programs read it."""
-    import json
-
-    return json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False) + "\n"
+    sys.stdout.write(json_text(value))
 
 
 def write(items: Sequence[Item]) -> None:

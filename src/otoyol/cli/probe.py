@@ -77,13 +77,10 @@ def _folder(path: Path) -> None:
 
 
 def _write(runs: Sequence[Run], facts: dict[str, Any], folder: Path, lang: str) -> None:
-    import json
-
     from otoyol.probe.plots import draw
-    from otoyol.spec.files import write_text
+    from otoyol.spec.files import json_text, write_text
 
-    text = json.dumps(facts, ensure_ascii=False, indent=1, allow_nan=False)
-    write_text(folder / "probe.json", text + "\n")
+    write_text(folder / "probe.json", json_text(facts))
     draw(runs, folder, lang)
 
 

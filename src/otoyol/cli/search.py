@@ -5,17 +5,15 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from otoyol.cli.latency import LATENCY, Tables, extrapolations, interval, latency_facts
 from otoyol.cli.options import Json, Lang, option
-from otoyol.cli.output import Table, dumps, write, write_json
+from otoyol.cli.output import Table, write, write_json
 from otoyol.cli.words import language, number, word
 
 if TYPE_CHECKING:
     from otoyol.search import Budget, Design, Found, Objective, Progress
-
-    Item = TypeVar("Item", Budget, Objective)
 
 Score = Literal["grad_norm", "synflow", "naswot", "highway"]
 SHOWN = 20
@@ -39,16 +37,16 @@ def search(
     json: Json = False,
     lang: Lang = None,
 ) -> int:
-    from otoyol.search import load_space, parse_budget, parse_objective
+    from otoyol.search import load_space, parse_budget, parse_objective, placed
     from otoyol.search import search as run
-    from otoyol.spec.files import check_place, write_text
+    from otoyol.spec.files import check_place, json_text, write_text
 
     if out:
         check_place(out)
     tables = Tables(table)
-    budgets = [_placed(parse_budget(words), tables) for words in budget]
+    budgets = [placed(parse_budget(words), tables.where) for words in budget]
     wanted = [(name, True) for name in maximize] + [(name, False) for name in minimize]
-    objectives = [_placed(parse_objective(name, maximize=most), tables) for name, most in wanted]
+    objectives = [placed(parse_objective(name, maximize=most), tables.where) for name, most in wanted]
     asked: list[Budget | Objective] = [*budgets, *objectives]
     scorers = {item.key: tables.scorer(item.where) for item in asked if item.quantity == LATENCY}
     speak = language(lang)
@@ -65,17 +63,12 @@ def search(
         **({"scores": {name: word(f"score.{name}", "en") for name in score}} if score else {}), "designs": rows,
     }  # fmt: skip
     if out:
-        write_text(out, dumps(facts))
+        write_text(out, json_text(facts))
     if json:
         write_json(facts)
     else:
         write([*page(found, rows, speak), *tables.notes(speak)])
     return (0 if found.designs else 1) if found.finished else 130
-
-
-def _placed(item: Item, tables: Tables) -> Item:
-    """Where it asks for a latency: from the table that its words name, in that table's own words."""
-    return item._replace(where=tables.where(item.where)) if item.quantity == LATENCY else item
 
 
 def _row(design: Design, tables: Tables) -> dict[str, Any]:
@@ -109,16 +102,20 @@ def _score(rows: list[dict[str, Any]], names: Sequence[str], data: str, seed: in
         sys.stderr.write("\r\x1b[K")
 
 
+def progress_words(progress: Progress, lang: str) -> str:
+    """How far a search is, in a line."""
+    return word(
+        "note.searching", lang, seen=number(progress.seen, lang), total=number(progress.total, lang),
+        met=number(progress.met, lang), kept=number(progress.kept, lang),
+        left=number(round(progress.seconds_left), lang),
+    )  # fmt: skip
+
+
 def _teller(lang: str) -> Callable[[Progress], None]:
     """One line on the terminal that is written over."""
 
     def tell(progress: Progress) -> None:
-        line = word(
-            "note.searching", lang, seen=number(progress.seen, lang), total=number(progress.total, lang),
-            met=number(progress.met, lang), kept=number(progress.kept, lang),
-            left=number(round(progress.seconds_left), lang),
-        )  # fmt: skip
-        sys.stderr.write(f"\r\x1b[K{line}")
+        sys.stderr.write(f"\r\x1b[K{progress_words(progress, lang)}")
         if progress.seen >= progress.total:
             sys.stderr.write("\r\x1b[K")
 

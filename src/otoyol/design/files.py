@@ -13,6 +13,7 @@ from otoyol.design.run import Result, Wish, timed_designs
 from otoyol.errors import SpecError
 from otoyol.search import Space
 from otoyol.spec import Spec, to_text
+from otoyol.spec.files import json_text, read_bytes
 
 NAMES = (
     "README.md", "commands.sh", "spec.yaml", "space.yaml", "front.json", "measured.json", "report.html", "network.svg",
@@ -27,7 +28,7 @@ def front_json(result: Result) -> str:
     ``designs`` has a row a design, as `otoyol search --json` writes it; ``chosen`` counts from 1.
     """
     wish, found = result.wish, result.found
-    return _dumps(
+    return json_text(
         {
             "task": wish.task.name, "space": wish.space.model_dump(mode="json", exclude_defaults=True),
             "budgets": [budget.text for budget in wish.budgets],
@@ -57,7 +58,7 @@ def measured_json(result: Result) -> str:
         for timing in result.timed
     ]  # fmt: skip
     built = result.built
-    return _dumps(
+    return json_text(
         {
             "processor": result.processor, "cores": result.cores,
             "spec": to_text(result.spec), "parameters": built.parameters, "counted": built.counted,
@@ -83,10 +84,6 @@ def timed_specs(result: Result) -> list[Spec]:
 def timed_names(result: Result) -> list[str]:
     rivals = [rival.name for rival in result.rivals]
     return ["chosen", *(f"{name} at the chosen budget" for name in rivals), *rivals]
-
-
-def _dumps(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False) + "\n"
 
 
 def space_yaml(space: Space) -> str:
@@ -161,14 +158,11 @@ def commands_sh(result: Result, lang: str, tables: list[str], trials: str | None
 
 def read_errors(path: Path) -> list[float]:
     """Errors in percent of the designs that `otoyol trials --json` has tried to the end. Raises SpecError."""
+    text = read_bytes(path, "trials", MAX_BYTES)
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise SpecError("trials", path.name, f"at most {MAX_BYTES} bytes")
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = json.loads(text)
         rows = next(data[key] for key in ("tried", "designs") if key in data)
         found = [100.0 * (1.0 - float(row["accuracy"])) for row in rows if _counts(row)]
-    except OSError as error:
-        raise SpecError("trials", str(path), f"a readable file ({error.strerror})") from None
     except (ValueError, KeyError, TypeError, StopIteration, RecursionError):
         raise SpecError("trials", path.name, "what `otoyol trials --json` writes") from None
     if not found:

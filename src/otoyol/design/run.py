@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple
 
 from otoyol.design.choose import Choice, choose
 from otoyol.design.cloud import Cloud, sample, values_of
@@ -11,14 +11,13 @@ from otoyol.design.rivals import Rival, equal_by, rivals_of
 from otoyol.design.tasks import LATENCY, Task, budgets_of, find_task, objectives_of, space_for
 from otoyol.design.verify import Built, Timed, build_and_run, settings, time_all
 from otoyol.errors import OtoyolError
-from otoyol.search import Budget, Found, Objective, Space, parse_budget, search, stream
+from otoyol.search import Budget, Found, Objective, Space, parse_budget, placed, search, stream
 from otoyol.search.match import Quantity
 from otoyol.spec import Spec, parse
 
 if TYPE_CHECKING:
     from otoyol.measure import Latency, Predictor
 
-Item = TypeVar("Item", Budget, Objective)
 # What is told of every design beside objectives and budgets.
 ALWAYS = ("depth", "params", "macs", "activations", "train_bytes")
 
@@ -77,15 +76,11 @@ def wish_for(
     stands behind an @ into one of them. Raises SpecError."""
     kind = find_task(task)
     searched = space_for(kind, space, image)
-    own = [_placed(parse_budget(words), place) for words in budgets]
+    own = [placed(parse_budget(words), place) for words in budgets]
     asked = (*own, *budgets_of(kind, parse(searched.base).input))
-    objectives = tuple(_placed(o, place) for o in objectives_of(kind, maximize, minimize, latencies, own))
+    objectives = tuple(placed(o, place) for o in objectives_of(kind, maximize, minimize, latencies, own))
     given = bool(maximize or minimize)
     return Wish(kind, searched, asked, len(own), objectives, given, count, seed, equal_by(own))
-
-
-def _placed(item: Item, place: Callable[[str], str]) -> Item:
-    return item._replace(where=place(item.where)) if item.quantity == LATENCY else item
 
 
 def design(
@@ -106,7 +101,6 @@ def design(
         raise KeyboardInterrupt
     if not found.designs:
         raise NoDesignError(excluded(found, wish.budgets))
-    found = found._replace(designs=tuple({one.spec: one for one in found.designs}.values()))  # drawn twice, told once
     choice = choose(found.designs, wish.objectives, pick)
     spec = parse(found.designs[choice.position].spec)
     tell("compare")

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from otoyol.errors import SpecError
 from otoyol.measure.fingerprint import check_fingerprint
 from otoyol.measure.fused import FusedOp
-from otoyol.spec.files import write_text
+from otoyol.spec.files import read_bytes, write_text
 
 FORMAT = 2
 NOISY = 0.10  # interquartile range over median beyond which a timing is called noisy
@@ -196,16 +196,9 @@ def load_table(path: str | os.PathLike[str], here: dict[str, Any] | None = None)
     """A table from its file. With ``here`` (:func:`otoyol.measure.fingerprint`) it is refused where it was made on
     another machine, with another engine or other settings. Raises SpecError."""
     path = Path(path)
+    data = read_bytes(path, "table", MAX_BYTES)
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise SpecError("table", path.name, f"at most {MAX_BYTES} bytes")
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise SpecError("table", str(path), f"a readable file ({error.strerror})") from None
-    except UnicodeDecodeError:
-        raise SpecError("table", path.name, _DAMAGED) from None
-    try:
-        fields = json.loads(text)
+        fields = json.loads(data)
         if fields["format"] != FORMAT:
             raise SpecError("table", f"format {fields['format']}", f"format {FORMAT}: measure again")
         table = _table(fields)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from fractions import Fraction
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from otoyol.errors import SpecError
 
@@ -96,3 +96,11 @@ def check_budgets(budgets: list[Budget]) -> None:
             same = low.key == high.key
             if same and low.at_least and not high.at_least and low.limit > high.limit:
                 raise SpecError("budget", f"{low.text} and {high.text}", "budgets that some design can meet")
+
+
+Item = TypeVar("Item", Budget, Objective)
+
+
+def placed(item: Item, place: Callable[[str], str]) -> Item:
+    """A budget or objective on latency with the words behind its @ as ``place`` writes them; others as they are."""
+    return item._replace(where=place(item.where)) if item.quantity == LATENCY else item

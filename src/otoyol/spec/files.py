@@ -39,17 +39,31 @@ def read_mapping(path: str | os.PathLike[str]) -> Any:
     path = Path(path)
     if path.suffix not in SUFFIXES:
         raise SpecError("file", path.name, f"a name that ends in {', '.join(SUFFIXES)}")
-    try:
-        with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise SpecError("file", str(path), f"a readable file ({error.strerror})") from None
-    if len(data) > MAX_BYTES:
-        raise SpecError("file", f"{path.name} of more than {MAX_BYTES} bytes", f"at most {MAX_BYTES} bytes")
+    data = read_bytes(path, "file", MAX_BYTES)
     try:
         return loads(data.decode("utf-8-sig"), path.suffix)
     except UnicodeDecodeError as error:
         raise SpecError("file", path.name, f"UTF-8 text (byte {error.start} is not)") from None
+
+
+def read_bytes(path: str | os.PathLike[str], field: str, most: int) -> bytes:
+    """What a file of at most ``most`` bytes holds. Raises SpecError about ``field``."""
+    path = Path(path)
+    try:
+        with path.open("rb") as file:
+            data = file.read(most + 1)
+    except OSError as error:
+        raise SpecError(field, str(path), f"a readable file ({error.strerror})") from None
+    if len(data) > most:
+        raise SpecError(field, f"{path.name} of more than {most} bytes", f"at most {most} bytes")
+    return data
+
+
+def json_text(value: Any) -> str:
+    """One JSON value as people and programs read it."""
+    import json
+
+    return json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False) + "\n"
 
 
 def dumps(spec: Spec, suffix: str = ".yaml") -> str:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from otoyol.errors import SpecError
 from otoyol.spec import parse
+from otoyol.spec.files import read_bytes
 
 MAX_BYTES = 1 << 26
 SHAPE = 'what `otoyol search --json` writes: {"designs": [{"spec": …, "macs": …}, …]}'
@@ -24,13 +25,7 @@ class Front(NamedTuple):
 def read_front(path: str | os.PathLike[str]) -> Front:
     """Read the JSON that `otoyol search` wrote. Raises SpecError where it is none or a design cannot be built."""
     path = Path(path)
-    try:
-        with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise SpecError("front", str(path), f"a readable file ({error.strerror})") from None
-    if len(data) > MAX_BYTES:
-        raise SpecError("front", f"{path.name} of more than {MAX_BYTES} bytes", f"at most {MAX_BYTES} bytes")
+    data = read_bytes(path, "front", MAX_BYTES)
     try:
         rows = json.loads(data)["designs"]
         found = {row["spec"]: _costs(row) for row in rows}

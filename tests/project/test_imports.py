@@ -42,6 +42,10 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
     "train": ({"errors", "spec", "nn", "data"}, {"torch"}),
     "proxy": ({"errors", "spec", "nn", "data"}, {"torch"}),
     "probe": ({"errors", "spec", "ops", "audit", "explain", "draw", "nn", "data", "train"}, {"torch"}),
+    "deploy": (
+        {"errors", "spec", "ops", "audit", "nn", "weights", "data", "measure"},
+        {"numpy", "pydantic", "torch", "onnx", "onnxscript", "onnxruntime", "openvino", "nncf"},
+    ),
     "trials": ({"errors", "spec"}, {"optuna", "sqlalchemy"}),
     "design": (
         {"errors", "spec", "ops", "cost", "explain", "search", "draw", "report", "nn", "measure"},

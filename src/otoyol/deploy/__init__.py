@@ -1,0 +1,1 @@
+"""Deployment: fold, export, compare engines, quantise."""

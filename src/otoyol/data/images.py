@@ -86,7 +86,35 @@ def unreadable_errors() -> tuple[type[Exception], ...]:
 
 
 def prepared(picture: Image, image: Input, name: str) -> Tensor:
-    """A Pillow image as float32 (C, H, W). A grey one is repeated over the input's channels.
+    """A Pillow image as float32 (C, H, W): :func:`fitted`, then :func:`normalised` by ImageNet's mean and std.
+
+    Raises SpecError where a coloured image meets an input that has neither 1 nor 3 channels.
+    """
+    mean, std = ([of[channel % 3] for channel in range(image.channels)] for of in (MEAN, STD))
+    return normalised(fitted(picture, image, name), mean, std)
+
+
+def fitted(picture: Image, image: Input, name: str) -> Tensor:
+    """A Pillow image as uint8 (C, H, W): scaled to cover the input, cropped at the centre. Raises as :func:`pixels`."""
+    from torchvision.transforms.v2 import functional as f
+
+    x = pixels(picture, image, name)
+    scale = max(image.height / picture.height, image.width / picture.width)
+    cover = [max(image.height, math.ceil(picture.height * scale)), max(image.width, math.ceil(picture.width * scale))]
+    if cover != [picture.height, picture.width]:
+        x = f.resize(x, cover, antialias=True)
+    return f.center_crop(x, [image.height, image.width]).expand(image.channels, -1, -1)
+
+
+def normalised(x: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
+    """uint8 (C, H, W) as float32 ``(x / 255 - mean) / std``, channel by channel."""
+    from torchvision.transforms.v2 import functional as f
+
+    return f.normalize(f.to_dtype(x, torch.float32, scale=True), list(mean), list(std))
+
+
+def pixels(picture: Image, image: Input, name: str) -> Tensor:
+    """A Pillow image's pixels as uint8, (1, H, W) where it or the input is grey, else (3, H, W).
 
     Raises SpecError where a coloured image meets an input that has neither 1 nor 3 channels.
     """
@@ -98,12 +126,4 @@ def prepared(picture: Image, image: Input, name: str) -> Tensor:
         raise SpecError("input.channels", image.channels, f"1 or 3 for coloured images ({name})")
     if picture.mode.startswith("I;16"):
         picture = fromarray((np.asarray(picture) >> 8).astype(np.uint8))  # convert() would cut at 255
-    x = f.pil_to_tensor(picture.convert("L" if grey or image.channels == 1 else "RGB"))
-    scale = max(image.height / picture.height, image.width / picture.width)
-    cover = [max(image.height, math.ceil(picture.height * scale)), max(image.width, math.ceil(picture.width * scale))]
-    if cover != [picture.height, picture.width]:
-        x = f.resize(x, cover, antialias=True)
-    x = f.center_crop(x, [image.height, image.width])
-    x = f.to_dtype(x, torch.float32, scale=True).expand(image.channels, -1, -1)
-    mean, std = ([of[channel % 3] for channel in range(image.channels)] for of in (MEAN, STD))
-    return f.normalize(x, mean, std)
+    return f.pil_to_tensor(picture.convert("L" if grey or image.channels == 1 else "RGB"))

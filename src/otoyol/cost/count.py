@@ -74,10 +74,21 @@ def item_bytes(batch: int, dtype: str) -> int:
 def count(spec: Spec, *, batch: int = 1, dtype: str = "float32") -> Count:
     """Totals of a design for ``batch`` images of ``spec.input`` in ``dtype``. Raises SpecError."""
     size = item_bytes(batch, dtype)
-    image, head, plans = spec.input, spec.head, spec.plan
-    activated, drop, opens = spec.stem.activated, spec.drop_path > 0, True
+    image, plans = spec.input, spec.plan
+    total, between, peak = compose(
+        count_units(spec), (image.channels, image.height, image.width), spec.stem, spec.stem.widths, plans,
+        spec.head.classes, size, max,
+    )  # fmt: skip
+    if spec.taps == "postact":
+        add_tap_norms(spec, plans, total)
+    return finish(total, between, peak, batch, dtype, size)
+
+
+def count_units(spec: Spec) -> list[Unit]:
+    """The compiled stem, stages and tail of one design."""
+    head, drop, opens, activated = spec.head, spec.drop_path > 0, True, spec.stem.activated
     units = [stem_unit(spec)]
-    for form, depth, c_in, _, _, out, stride, dilation, _, groups, groups_rest in plans:
+    for form, depth, c_in, _, _, out, stride, dilation, _, groups, groups_rest in spec.plan:
         units.append(
             stage(
                 form, stride != 1 or c_in != out, stride != 1, dilation > 1, drop, opens, activated,
@@ -86,12 +97,7 @@ def count(spec: Spec, *, batch: int = 1, dtype: str = "float32") -> Count:
         )  # fmt: skip
         opens = False
     units.append(tail(form, head.pool, head.dropout > 0, head.classes > 0))
-    total, between, peak = compose(
-        units, (image.channels, image.height, image.width), spec.stem, spec.stem.widths, plans, head.classes, size, max
-    )
-    if spec.taps == "postact":
-        add_tap_norms(spec, plans, total)
-    return finish(total, between, peak, batch, dtype, size)
+    return units
 
 
 def stem_unit(spec: Spec, arrays: bool = False, wanted: frozenset[str] = ALL) -> Unit:

@@ -136,7 +136,10 @@ def test_themes() -> None:
     assert "@media screen and (prefers-color-scheme: dark)" in auto
     assert light != dark
     assert "var(" not in auto  # readers of SVG other than browsers know no custom properties
-    with pytest.raises(SpecError, match="theme: got sepia; allowed: light, dark or auto"):
+    page = block_svg(spec, theme="page", uid="block")  # a page's policy may refuse rules inside of it
+    assert "<style" not in page and "<style" in light
+    assert page.partition("<rect")[2] == block_svg(spec, theme="light", uid="block").partition("<rect")[2]
+    with pytest.raises(SpecError, match="theme: got sepia; allowed: light, dark, auto or page"):
         block_svg(spec, theme="sepia")  # type: ignore[arg-type]
 
 

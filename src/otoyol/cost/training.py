@@ -152,6 +152,11 @@ class _Step:
         self.plain = held(ops, norm_groups, False)
         self.remade: dict[int, tuple[int, int]] = {}  # by storage: the first and last reader in backward
         self._find_remade()
+        self.remade_at: dict[int, list[int]] = {}  # by operator, the storages that its backward is the first to read
+        self.gone_at: dict[int, list[int]] = {}  # and those that it is the last to read
+        for storage, (first, last) in self.remade.items():
+            self.remade_at.setdefault(first, []).append(storage)
+            self.gone_at.setdefault(last, []).append(storage)
         self.pending: dict[int, tuple[int, int]] = {}  # gradients: by tensor, the storage's number and bytes
         self.owners: dict[int, int] = {}  # how many tensors share a gradient's storage
         self.numbers = 0
@@ -249,9 +254,8 @@ class _Step:
 
     def _backward(self, i: int, savers: dict[int, int]) -> None:
         op = self.ops[i]
-        for storage, (first, _) in self.remade.items():
-            if first == i:
-                self.ledger.add(self.bytes_of(storage), 0)
+        for storage in self.remade_at.get(i, ()):
+            self.ledger.add(self.bytes_of(storage), 0)
         grad = self.pending.pop(i, None)
         if grad is not None:
             made = self._gradients(op, grad)
@@ -313,9 +317,8 @@ class _Step:
                 del savers[storage]
                 if storage != INPUT:
                     self.ledger.add(-self.bytes_of(storage), 0)
-        for storage, (_, last) in self.remade.items():
-            if last == i:
-                self.ledger.add(-self.bytes_of(storage), 0)
+        for storage in self.gone_at.get(i, ()):
+            self.ledger.add(-self.bytes_of(storage), 0)
 
 
 def _params(ops: Sequence[Op]) -> int:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import re
-from typing import Literal
+from typing import Literal, get_args
 from xml.etree import ElementTree as ET
 
 from otoyol.errors import SpecError
 
-Theme = Literal["light", "dark", "auto"]
+Theme = Literal["light", "dark", "auto", "page"]  # page: no rules of its own, the page carries stylesheet()
 XMLNS = "http://www.w3.org/2000/svg"
 FONT = "system-ui, 'Segoe UI', Roboto, 'Helvetica Neue', 'Noto Sans', 'DejaVu Sans', sans-serif"
 MONO = "ui-monospace, 'SF Mono', Menlo, Consolas, 'DejaVu Sans Mono', monospace"
@@ -98,8 +98,8 @@ class Drawing:
     """An SVG element under construction. ``uid`` is the prefix of every id and the scope of every style rule."""
 
     def __init__(self, uid: str, theme: Theme, title: str, description: str) -> None:
-        if theme not in ("light", "dark", "auto"):
-            raise SpecError("theme", theme, "light, dark or auto")
+        if theme not in get_args(Theme):
+            raise SpecError("theme", theme, "light, dark, auto or page")
         self.uid = uid
         self.theme = theme
         self.root = ET.Element("svg", {
@@ -107,8 +107,9 @@ class Drawing:
         })  # fmt: skip
         self._named("title", title)
         self._named("desc", description)
-        style = ET.SubElement(self.root, "style")
-        style.text = stylesheet(f"#{uid}", theme)
+        if theme != "page":
+            ET.SubElement(self.root, "style").text = stylesheet(f"#{uid}", theme)
+        self.head = len(self.root)  # what the picture itself comes after
         self.at = self.root
 
     def _named(self, tag: str, text: str) -> None:
@@ -153,7 +154,7 @@ class Drawing:
             for tag, css, box in marks:
                 names = ("x", "y", "width", "height") if tag == "rect" else ("x1", "y1", "x2", "y2")
                 ET.SubElement(pattern, tag, {"class": css} | dict(zip(names, box.split(), strict=True)))
-            self.root.insert(3, defs)
+            self.root.insert(self.head, defs)
         return f"url(#{name})"
 
     def finish(self, width: float, height: float) -> str:
@@ -163,7 +164,7 @@ class Drawing:
         self.root.set("width", w)
         self.root.set("height", h)
         background = ET.Element("rect", {"class": "paper", "width": w, "height": h})
-        self.root.insert(3, background)
+        self.root.insert(self.head, background)
         return ET.tostring(self.root, encoding="unicode")
 
 

@@ -164,7 +164,7 @@ def to_text(spec: Spec) -> str:
     base = spec.family if spec.family in FAMILIES else None
     if base is None:
         raise SpecError("family", spec.family, "a known family, or custom, where a text form is wanted")
-    old, new = _base_leaves(base), _leaves(spec)
+    old, new = _base_leaves(base), leaves(spec)
     pairs = [f"{key}={value}" for key, value in new.items() if old.get(key) != value]
     pairs += [f"{key}={CLEAR}" for key in old if key not in new and int(key[5:].partition(".")[0]) <= len(spec.stages)]
     return f"{base}@{','.join(pairs)}" if pairs else base
@@ -172,38 +172,38 @@ def to_text(spec: Spec) -> str:
 
 @cache
 def _base_leaves(name: str) -> dict[str, str]:
-    return _leaves(family(name))
+    return leaves(family(name))
 
 
-def _leaves(spec: Spec) -> dict[str, str]:
-    """Every field as one key and one word, in the models' order."""
-    leaves: dict[str, str] = {}
+def leaves(spec: Spec) -> dict[str, str]:
+    """Every field as one key and one word of the text form, in the models' order."""
+    words: dict[str, str] = {}
     for name in Spec.model_fields:
         value = getattr(spec, name)
         if name == "stages":
             for column, field in COLUMNS.items():
-                leaves[column] = "-".join(str(getattr(stage, field)) for stage in value)
+                words[column] = "-".join(str(getattr(stage, field)) for stage in value)
         elif name != "family":
-            _leaf(leaves, name, value)
+            _leaf(words, name, value)
     for index, stage in enumerate(spec.stages, 1):
         for name in Stage.model_fields:
             if name not in COLUMNS.values() and getattr(stage, name) is not None:
-                _leaf(leaves, f"stage{index}.{name}", getattr(stage, name))
-    return leaves
+                _leaf(words, f"stage{index}.{name}", getattr(stage, name))
+    return words
 
 
-def _leaf(leaves: dict[str, str], key: str, value: Any) -> None:
+def _leaf(words: dict[str, str], key: str, value: Any) -> None:
     if isinstance(value, Input):
-        leaves[key] = value.text
+        words[key] = value.text
     elif isinstance(value, Part):
         for field in type(value).model_fields:
             inner = getattr(value, field)
             default = type(value).model_fields[field].default
             if "stage" not in key or field == value.PRIMARY or inner != default:
                 short = field == value.PRIMARY and not isinstance(value, Stem)
-                leaves[key if short else f"{key}.{field}"] = _word(inner)
+                words[key if short else f"{key}.{field}"] = _word(inner)
     else:
-        leaves[key] = _word(value)
+        words[key] = _word(value)
 
 
 def _word(value: Any) -> str:

@@ -39,6 +39,10 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
         {"torch", "torchvision", "timm", "sklearn", "PIL", "numpy"},
     ),
     "data": ({"errors", "spec"}, {"torch", "torchvision", "numpy", "sklearn", "PIL"}),
+    "detect": (
+        {"errors", "spec", "ops", "nn", "weights", "data", "draw"},
+        {"torch", "torchvision", "numpy", "PIL", "pydantic", "faster_coco_eval"},
+    ),
     "train": ({"errors", "spec", "nn", "data"}, {"torch"}),
     "proxy": ({"errors", "spec", "nn", "data"}, {"torch"}),
     "probe": ({"errors", "spec", "ops", "audit", "explain", "draw", "nn", "data", "train"}, {"torch"}),
@@ -51,9 +55,18 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
         {"errors", "spec", "ops", "cost", "explain", "search", "draw", "report", "nn", "measure"},
         {"numpy", "torch", "yaml", "PIL"},
     ),
+    "share": (
+        {"errors", "spec", "ops", "cost", "nn", "weights", "data", "deploy"},
+        {"torch", "safetensors", "huggingface_hub", "httpx", "yaml", "onnx"},
+    ),
+    "serve": (
+        {"errors", "spec", "data", "deploy", "__version__"},
+        {"numpy", "pydantic", "torch", "torchvision", "PIL", "onnxruntime", "fastapi", "starlette", "uvicorn", "h11"}
+        | {"prometheus_client"},
+    ),
     "cli": (
         {"errors", "spec", "ops", "cost", "audit", "explain", "draw", "report", "check", "search", "measure", "nn"}
-        | {"train", "trials", "probe", "proxy", "design", "__version__"},
+        | {"train", "trials", "probe", "proxy", "design", "share", "serve", "__version__"},
         {"cyclopts", "rich"},
     ),
     "__main__": ({"cli"}, set()),

@@ -1,0 +1,25 @@
+"""Detectors over the taps of any backbone: torchvision's RetinaNet, FCOS and Faster R-CNN on a feature pyramid, their
+augmentation, COCO's and VOC's figures, and pictures."""
+
+from __future__ import annotations
+
+from otoyol.errors import MissingExtraError
+
+try:
+    import torch as _torch  # noqa: F401 (only to say what to install)
+    import torchvision as _torchvision  # noqa: F401
+except ModuleNotFoundError as error:
+    raise MissingExtraError(str(error.name), "torch") from error
+
+from otoyol.detect.augment import Augment
+from otoyol.detect.build import build_detector
+from otoyol.detect.choices import Detector
+from otoyol.detect.metrics import Judged, Scores, coco_scores
+from otoyol.detect.pictures import draw_boxes
+from otoyol.detect.pyramid import Pyramid
+from otoyol.detect.weights import export_detector, load_detector
+
+__all__ = [
+    "Augment", "Detector", "Judged", "Pyramid", "Scores", "build_detector", "coco_scores", "draw_boxes",
+    "export_detector", "load_detector",
+]  # fmt: skip

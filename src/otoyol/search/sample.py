@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from math import log
 from typing import NamedTuple
 
@@ -35,12 +35,15 @@ def size(space: Space) -> int | None:
     return each * len(structures(space)[0])
 
 
-def draw(space: Space, count: int, seed: int = 0, *, start: int = 0) -> Iterator[Chunk]:
+def draw(
+    space: Space, count: int, seed: int = 0, *, start: int = 0, built: Sequence[Structure] | None = None
+) -> Iterator[Chunk]:  # fmt: skip
     """``count`` random designs in chunks of at most ``CHUNK``. Structures take turns, so that each gets its share.
 
     Chunk i depends on the space, the seed and i alone; ``start`` skips that many chunks, to go on where one stopped.
+    ``built``: the structures where they are known already.
     """
-    built, _ = structures(space)
+    built = structures(space)[0] if built is None else built
     chunk = min(CHUNK, -(-count // len(built)))
     for index in range(start, -(-count // chunk)):
         rng = np.random.Generator(np.random.SFC64(np.random.SeedSequence([seed, index])))

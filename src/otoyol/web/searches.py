@@ -1,0 +1,82 @@
+"""What the page asks about spaces: a sample of one, and what budgets in words mean."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Request, Response
+from pydantic import Field
+from starlette.concurrency import run_in_threadpool
+
+from otoyol.cost.count import MAX_BATCH, DType
+from otoyol.search.budget import LATENCY, key
+from otoyol.web.asks import Ask, SpecText, read
+from otoyol.web.explore import (
+    EXACT,
+    LINEAR,
+    MAX_BUDGETS,
+    MAX_DESIGNS,
+    MAX_SEED,
+    MAX_TEXT,
+    budgets,
+    ready,
+    sample,
+    space_of,
+)
+from otoyol.web.reply import reply
+
+MOST_STRUCTURES = 256  # that a scorer remembers the blocks of, at some hundred KiB each
+
+
+class BudgetsAsk(Ask):
+    """Budgets in words such as ``macs<=4.1e9``."""
+
+    budgets: Annotated[tuple[Annotated[str, Field(max_length=200)], ...], Field(max_length=MAX_BUDGETS)] = ()
+
+
+class ExploreAsk(BudgetsAsk):
+    """A sample of ``count`` designs of a space: a task's own, one ``around`` the design ``spec``, or that of ``text``.
+    ``latency``: predict it by every table there is."""
+
+    spec: SpecText
+    space: Literal["classification", "detection", "around", "text"] = "around"
+    text: Annotated[str, Field(max_length=MAX_TEXT)] = ""
+    count: Annotated[int, Field(ge=1, le=MAX_DESIGNS, strict=True)] = 2_000
+    seed: Annotated[int, Field(ge=0, le=MAX_SEED, strict=True)] = 0
+    batch: Annotated[int, Field(ge=1, le=MAX_BATCH, strict=True)] = 1
+    dtype: DType = "float32"
+    latency: Annotated[bool, Field(strict=True)] = False
+
+
+def routes(scorers: Mapping[str, Any]) -> APIRouter:
+    """POST ``/api/explore`` and ``/api/budgets``. Samples are drawn one at a time, in a thread of their own, so that
+    whoever moves a slider meanwhile does not wait for them."""
+    router = APIRouter()
+    turn = asyncio.Semaphore(1)
+    quantities = (*EXACT, *LINEAR, *(key(LATENCY, where) for where in scorers))
+    own: dict[str, Any] = {}
+
+    def draw(ask: ExploreAsk) -> dict[str, Any]:
+        limits = budgets(ask.budgets, quantities)
+        found = ready(space_of(ask.space, ask.spec, ask.text))
+        for where, scorer in scorers.items():  # of its own: a scorer fills tables and must not be used by two threads
+            if where not in own or len(own[where].of) > MOST_STRUCTURES:
+                own[where] = type(scorer)(scorer.predictor)
+        predict = {key(LATENCY, where): own[where] for where in scorers} if ask.latency else {}
+        drawn = sample(found, count=ask.count, seed=ask.seed, batch=ask.batch, dtype=ask.dtype, scorers=predict)
+        return {**drawn, "budgets": limits}
+
+    @router.post("/api/explore")
+    async def explore(request: Request) -> Response:
+        ask = read(ExploreAsk, await request.body())
+        async with turn:
+            return await run_in_threadpool(lambda: reply(draw(ask)))
+
+    @router.post("/api/budgets")
+    async def limits(request: Request) -> Response:
+        ask = read(BudgetsAsk, await request.body())
+        return reply({"budgets": budgets(ask.budgets, quantities)})
+
+    return router

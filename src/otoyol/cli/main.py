@@ -36,11 +36,13 @@ VERBS = (
     "draw",
     "check",
     "report",
+    "serve",
     "schema",
     "completion",
 )
 EXTRAS = {"torch": "torch", "torchvision": "torch", "safetensors": "torch", "timm": "timm", "matplotlib": "plot",
           "sklearn": "demo", "PIL": "demo", "onnx": "ort", "onnxruntime": "ort",
+          "fastapi": "serve", "uvicorn": "serve", "prometheus_client": "serve",
           "optuna": "trials", "sqlalchemy": "trials", "psycopg": "trials"}  # fmt: skip
 
 FINE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130

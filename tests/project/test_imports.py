@@ -64,10 +64,14 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
         {"numpy", "pydantic", "torch", "torchvision", "PIL", "onnxruntime", "fastapi", "starlette", "uvicorn", "h11"}
         | {"prometheus_client"},
     ),
+    "web": (
+        {"errors", "spec", "ops", "cost", "audit", "explain", "draw", "report", "search", "measure", "__version__"},
+        {"fastapi", "starlette", "pydantic", "numpy"},
+    ),
     "cli": (
         {"errors", "spec", "ops", "cost", "audit", "explain", "draw", "report", "check", "search", "measure", "nn"}
-        | {"train", "trials", "probe", "proxy", "design", "share", "serve", "__version__"},
-        {"cyclopts", "rich"},
+        | {"train", "trials", "probe", "proxy", "design", "share", "serve", "web", "__version__"},
+        {"cyclopts", "rich", "uvicorn"},
     ),
     "__main__": ({"cli"}, set()),
     "__init__": (

@@ -35,8 +35,10 @@ VERBS = (
     "memory",
     "draw",
     "check",
+    "data",
     "report",
     "serve",
+    "studio",
     "schema",
     "completion",
 )

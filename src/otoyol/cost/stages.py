@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import NamedTuple
 
 from otoyol.cost.compiled import TOTALS
@@ -47,7 +48,7 @@ def stage_costs(spec: Spec, *, batch: int = 1, dtype: str = "float32") -> tuple[
     numbers.append((out, h, w, head.classes))
     outputs.append((head.classes or out, 1, 1) if head.pool == "avg" else (out, h, w))
     own.append(0)
-    for i, (before, after) in enumerate(zip(units, units[1:], strict=False)):
+    for i, (before, after) in enumerate(pairwise(units)):
         if before.saves_y or after.saves_x:
             own[i] += outputs[i][0] * outputs[i][1] * outputs[i][2]
     found = []
@@ -58,7 +59,7 @@ def stage_costs(spec: Spec, *, batch: int = 1, dtype: str = "float32") -> tuple[
         if last and spec.taps == "postact":
             add_tap_norms(spec, spec.plan, total)
         cost = finish(total, own[i], 0, batch, dtype, size)
-        inside = 0 < i and not last
+        inside = i > 0 and not last
         found.append(
             StageCost(
                 "stage" if inside else "head" if last else "stem", i - 1 if inside else -1,

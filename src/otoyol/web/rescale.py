@@ -1,0 +1,27 @@
+"""Equal budget: the design asked for, rescaled until it costs what the pinned one costs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from otoyol.errors import SpecError
+from otoyol.search import Match, match
+from otoyol.spec import Spec, parse
+from otoyol.web.asks import MatchAsk
+
+KEPT = 32  # structures whose times of blocks are remembered by one table
+
+
+def rescale(spec: Spec, ask: MatchAsk, scorers: Mapping[str, Any]) -> Match:
+    """``spec`` at the budget of ``ask.baseline``. Raises SpecError where the change cannot be rescaled."""
+    baseline = parse(ask.baseline)
+    if ask.equal != "latency":
+        return match(baseline, spec, equal=ask.equal, vary=ask.vary)
+    where = ask.where or next(iter(scorers), "")
+    if where not in scorers:
+        raise SpecError("table", where or "none", ", ".join(scorers) or "a table given by otoyol studio --table")
+    scorer = scorers[where]
+    if len(scorer.of) > KEPT:
+        scorer.of.clear()
+    return match(baseline, spec, equal="latency_ms", vary=ask.vary, scorer=scorer)

@@ -1,0 +1,34 @@
+// An answer in words: headline, paragraphs, a table, sources. Text is replaced only where it differs.
+import { h, say, table } from "./dom.js";
+
+/** {element, update(answer)} for the server's answers. */
+export function answerView(t) {
+  const headline = h("p", { class: "headline" });
+  const paragraphs = h("div", {});
+  const tables = h("div", {});
+  const sources = h("ul", { class: "sources" });
+  const element = h("div", { class: "answer" }, headline, paragraphs, tables, sources);
+  let held = "";
+  let made = null;
+  return {
+    element,
+    update(answer) {
+      say(headline, answer.headline);
+      lines(paragraphs, answer.paragraphs, "p");
+      const head = JSON.stringify(answer.table.header);
+      if (head !== held) {
+        held = head;
+        made = table(answer.table.caption, answer.table.header);
+        tables.replaceChildren(made.element);
+      }
+      made.title(answer.table.caption);
+      made.update(answer.table.rows);
+      lines(sources, answer.sources, "li");
+    },
+  };
+}
+
+function lines(place, texts, tag) {
+  while (place.children.length > texts.length) place.lastChild.remove();
+  texts.forEach((text, i) => say(place.children[i] ?? place.appendChild(h(tag)), text));
+}

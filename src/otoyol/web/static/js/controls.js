@@ -1,0 +1,242 @@
+// The column of controls: one for every field of the schema, in groups, and what is wrong beside the one that it is about.
+import { h, say } from "./dom.js";
+import { columnsOf, controlOf, fieldsOf, matters, mostStages, stageFields } from "./fields.js";
+import { withStages } from "./state.js";
+import { widget } from "./widgets.js";
+
+// Groups in order, by the first part of a key; what the schema has besides goes into the last.
+const GROUPS = {
+  input: ["input"],
+  block: ["block", "expansion", "groups", "group_width", "stride_at", "act"],
+  shortcut: ["shortcut"],
+  attention: ["attention"],
+  stem: ["stem"],
+  norm: ["norm"],
+  training: ["zero_init", "drop_path"],
+  head: ["head", "taps", "dilation_first"],
+};
+const OPEN = ["input", "stages", "block"];
+
+/** {accept(own, shown), refuse(error, offers)}: `own` is the design as asked for, `shown` what came of it. */
+export function mountControls(root, context) {
+  const { t, choices, set, edit } = context;
+  const { schema } = choices;
+  const made = new Map(); // by key
+  const groups = new Map();
+  let words = {};
+
+  const notice = h("div", { class: "notice", role: "alert" });
+  const add = (field, place, change, label = labelOf(context, field.key)) => {
+    const control = widget(field, label, t, change);
+    made.set(field.key, control);
+    place.append(control.element);
+    return control;
+  };
+  const group = (name) => {
+    const body = h("fieldset", { class: "fields" }, h("legend", { class: "said" }, t(`group.${name}`)));
+    const fold = h("details", { class: "group", "data-group": name, open: OPEN.includes(name) },
+      h("summary", {}, t(`group.${name}`), h("span", { class: "brief" })), body);
+    groups.set(name, { fold, body });
+    return body;
+  };
+
+  // Family and what is counted for.
+  const first = group("input");
+  const families = widget({ key: "family", kind: "choice", options: choices.families }, t("field.family"), t,
+    (word) => set({ spec: word }));
+  made.set("family", families);
+  first.append(families.element);
+  const settings = [
+    [{ key: "batch", kind: "whole", low: 1, high: 1048576 }, (word) => set({ batch: Number(word) })],
+    [{ key: "dtype", kind: "choice", options: choices.dtypes }, (word) => set({ dtype: word })],
+    [{ key: "optimizer", kind: "choice", options: choices.optimizers }, (word) => set({ optimizer: word })],
+  ];
+
+  const stagesBody = group("stages");
+  const stages = mountStages(stagesBody, context, made, () => words);
+
+  const known = new Set(Object.values(GROUPS).flat());
+  const fields = fieldsOf(schema);
+  for (const [name, members] of Object.entries(GROUPS)) {
+    const body = groups.get(name)?.body ?? group(name);
+    const here = fields.filter((field) => members.includes(field.group) || (name === "head" && !known.has(field.group)));
+    here.forEach((field) => add(field, body, (word) => edit({ [field.key]: word })));
+  }
+  settings.forEach(([field, change]) => add(field, first, change));
+  root.replaceChildren(h("h2", { class: "said" }, t("controls")), notice, ...[...groups.values()].map(({ fold }) => fold));
+  root.setAttribute("aria-label", t("controls"));
+
+  return {
+    accept(own, shown) {
+      words = own.leaves;
+      const state = context.state();
+      families.accept(own.spec.split("@")[0]);
+      made.get("batch").accept(String(state.batch));
+      made.get("dtype").accept(state.dtype);
+      made.get("optimizer").accept(state.optimizer);
+      stages.accept(words, shown.leaves);
+      for (const field of fields) {
+        const control = made.get(field.key);
+        control.accept(words[field.key]);
+        control.element.hidden = !matters(field.key, words);
+      }
+      briefs(groups, words, own.spec, t);
+      clear(made, notice);
+    },
+    refuse(error, offers) {
+      clear(made, notice);
+      const key = controlOf(error.field ?? "", (name) => made.has(name));
+      const control = made.get(key);
+      const label = key ? labelOf(context, key) : "";
+      const sentence = error.allowed ? t("refused.sentence", { field: error.field, given: error.given, allowed: error.allowed }) : error.message;
+      if (control) {
+        control.element.hidden = false;
+        control.element.closest("details")?.setAttribute("open", "");
+        control.element.classList.add("bad");
+        say(control.wrong, t("refused.beside", { given: error.given, allowed: error.allowed }));
+        control.wrong.hidden = false;
+        control.inputs.forEach((input) => {
+          input.setAttribute("aria-invalid", "true");
+          input.setAttribute("aria-describedby", control.wrong.id);
+        });
+      }
+      notice.replaceChildren(h("p", {}, h("strong", {}, t("refused.title")), " ", control ? label + ": " : "", sentence));
+      if (offers.length) {
+        notice.append(h("p", {}, t("offer.lead")), h("ul", { class: "offers" }, offers.map((offer) => h("li", {},
+          h("button", { type: "button", onclick: () => set({ spec: offer.spec }) },
+            offer.word ? t("offer.change", { field: offer.field, given: offer.given, word: offer.word }) : t("offer.drop", { field: offer.field }))))));
+      } else if (error.offersKnown) notice.append(h("p", {}, t("offer.none")));
+    },
+  };
+}
+
+/** What a field is called; a part is called after its first field. */
+function labelOf({ t, has }, key) {
+  const own = `field.${key.replace(/^stage\d+\./, "")}`;
+  return t(has(own) ? own : `${own}.kind`);
+}
+
+function clear(made, notice) {
+  if (!notice.firstChild) return;
+  notice.replaceChildren();
+  for (const control of made.values()) {
+    if (!control.element.classList.contains("bad")) continue;
+    control.element.classList.remove("bad");
+    control.wrong.hidden = true;
+    control.inputs.forEach((input) => {
+      input.removeAttribute("aria-invalid");
+      input.removeAttribute("aria-describedby");
+    });
+  }
+}
+
+/** What a folded group holds, in a few words. */
+function briefs(groups, words, spec, t) {
+  const told = {
+    input: `${spec.split("@")[0]} · ${words.input.replaceAll("x", "×")}`,
+    stages: words.depths,
+    block: words.block.length > 24 ? t("block.own") : words.block,
+    shortcut: words.shortcut,
+    attention: words.attention === "none" ? t("word.none") : `${words.attention} · ${words["attention.place"]}`,
+    stem: `${words["stem.kernels"]} · ${words["stem.widths"]}`,
+    norm: words.norm,
+    training: words.zero_init === "true" ? "zero-init" : "",
+    head: `${words.head}`,
+  };
+  for (const [name, { fold }] of groups) say(fold.querySelector(".brief"), told[name] ?? "");
+}
+
+const COLUMN_SLIDES = ["depths", "widths"];
+
+/** One stage's entry in a column: a slider for depth and width, a few words for the stride. */
+function columnField(name, field, index) {
+  const key = `stage${index + 1}.${name}`;
+  if (name !== "strides") return { ...field, key, slide: COLUMN_SLIDES.includes(name) ? name : "none" };
+  const options = Array.from({ length: field.high - field.low + 1 }, (_, i) => String(field.low + i));
+  return { key, kind: "choice", options };
+}
+
+/** Depth, width, stride and dilation stage by stage, how many stages there are, and each one's own choices. */
+function mountStages(body, context, made, wordsNow) {
+  const { t, choices, set, edit, state } = context;
+  const { schema } = choices;
+  const columns = columnsOf(schema);
+  const place = h("div", { class: "stages" });
+  const rows = [];
+  const countLabel = h("span", { class: "count" });
+  const numbers = () => Object.fromEntries(Object.keys(columns).map((name) => [name, wordsNow()[name].split("-").map(Number)]));
+  const resize = (count) => set({ spec: withStages(state().spec, numbers(), count) });
+  const fewer = h("button", { type: "button", "aria-label": t("stages.fewer"), onclick: () => resize(rows.length - 1) }, "−");
+  const more = h("button", { type: "button", "aria-label": t("stages.more"), onclick: () => resize(rows.length + 1) }, "+");
+  // Refusals about a whole column stand here.
+  const anchors = Object.keys(columns).map((name) => {
+    const wrong = h("p", { class: "wrong", id: `wrong-${name}`, hidden: true });
+    const element = h("div", { class: "field column", "data-key": name }, wrong);
+    made.set(name, { key: name, element, wrong, inputs: [] });
+    return element;
+  });
+  body.append(h("div", { class: "count-row" }, countLabel, fewer, more), place, ...anchors);
+
+  const addRow = () => {
+    const index = rows.length;
+    const legend = h("legend", {}, t("stages.title", { stage: index + 1 }));
+    const row = h("fieldset", { class: "stage" }, legend);
+    const controls = Object.fromEntries(Object.entries(columns).map(([name, field]) => {
+      const control = widget(columnField(name, field, index), t(`field.${name}`), t, (word) => {
+        const values = wordsNow()[name].split("-");
+        values[index] = word;
+        edit({ [name]: values.join("-") });
+      });
+      row.append(control.element);
+      return [name, control];
+    }));
+    const note = h("p", { class: "rescaled", hidden: true });
+    const own = h("details", { class: "own" }, h("summary", {}, t("stages.own")));
+    let fields = null;
+    const build = () => {
+      fields = stageFields(schema, index + 1);
+      fields.forEach((field) => {
+        const control = widget(field, labelOf(context, field.key), t, (word) => edit({ [field.key]: word }));
+        made.set(field.key, control);
+        own.append(control.element);
+      });
+      fill();
+    };
+    const fill = () => fields?.forEach((field) => {
+      const control = made.get(field.key);
+      control.accept(wordsNow()[field.key]);
+      control.element.hidden = !matters(field.key, wordsNow());
+    });
+    own.addEventListener("toggle", () => own.open && !fields && build());
+    row.append(note, own);
+    rows.push({ row, controls, note, fill, own });
+    place.append(row);
+  };
+  const dropRow = () => {
+    const { row } = rows.pop();
+    const gone = `stage${rows.length + 1}.`;
+    [...made.keys()].filter((key) => key.startsWith(gone)).forEach((key) => made.delete(key));
+    row.remove();
+  };
+
+  return {
+    accept(asked, shown) {
+      const values = numbers();
+      while (rows.length < values.depths.length) addRow();
+      while (rows.length > values.depths.length) dropRow();
+      say(countLabel, t("stages.count", { n: rows.length }));
+      fewer.disabled = rows.length <= 1;
+      more.disabled = rows.length >= mostStages(schema);
+      const got = { depths: shown.depths.split("-"), widths: shown.widths.split("-") };
+      rows.forEach(({ controls, note, fill, own }, i) => {
+        for (const [name, control] of Object.entries(controls)) control.accept(String(values[name][i]));
+        const changed = ["depths", "widths"].filter((name) => got[name][i] !== String(values[name][i]));
+        note.hidden = !changed.length;
+        if (changed.length) say(note, t("rescaled", { what: changed.map((name) => `${t(`field.${name}`)} ${got[name][i]}`).join(", ") }));
+        const any = Object.keys(asked).some((key) => key.startsWith(`stage${i + 1}.`));
+        own.classList.toggle("set", any);
+        fill();
+      });
+    },
+  };
+}

@@ -1,0 +1,82 @@
+// Words and numbers in the page's language. Pure but for `loadWords`. Placeholders are those of otoyol/explain/text.py.
+
+const LOCALES = {
+  en: { group: ",", point: ".", percent: (text) => `${text}%` },
+  tr: { group: ".", point: ",", percent: (text) => `%${text}` },
+};
+const SI = [[1e12, "T"], [1e9, "G"], [1e6, "M"], [1e3, "k"]];
+const BYTES = [[2 ** 30, "GiB"], [2 ** 20, "MiB"], [2 ** 10, "KiB"]];
+const PLACEHOLDER = /\{(\w+)(?::([^{}]*))?\}/g;
+
+/** The sentences of a language by key. */
+export async function loadWords(lang) {
+  const answer = await fetch(`/api/words/${lang}`);
+  if (!answer.ok) throw new Error(`no words in ${lang}`);
+  return answer.json();
+}
+
+/** {lang, t, has, number, signed, change} for one language's words. */
+export function translator(words, lang) {
+  const locale = LOCALES[lang];
+  const number = (value, form = "") => written(value, form, locale);
+  const t = (key, facts = {}) => {
+    if (!(key in words)) throw new Error(`no word ${key} in ${lang}`);
+    return words[key].replace(PLACEHOLDER, (_, name, form) => {
+      if (!(name in facts)) throw new Error(`${key} asks for ${name}`);
+      return number(facts[name], form);
+    });
+  };
+  const signed = (value, form = "") => (value < 0 ? "−" : "+") + number(Math.abs(value), form);
+  /** `+1.2 M (+4.7%)` against `base`; "" where there is no base, "=" where they agree. */
+  const change = (value, base, form = "si") => {
+    if (base === undefined || base === null) return "";
+    if (value === base) return "=";
+    const amount = signed(value - base, form);
+    if (!base) return amount;
+    const share = (value - base) / Math.abs(base);
+    return `${amount} (${signed(share, Math.abs(share) >= 0.01 ? ".1%" : ".2%")})`;
+  };
+  return { lang, t, has: (key) => key in words, number, signed, change };
+}
+
+function written(value, form, locale) {
+  if (typeof value === "string" || typeof value === "boolean") return String(value);
+  if (Array.isArray(value)) return value.map((item) => written(item, form, locale)).join(", ");
+  if (form.includes("|")) {
+    const [one, many] = form.split("|");
+    return (value === 1 ? one : many).replace("#", grouped(value, 0, locale));
+  }
+  if (form === "si") return scaled(value, SI, locale);
+  if (form === "bytes") return Math.abs(value) >= 2 ** 10 ? scaled(value, BYTES, locale) : `${value} B`;
+  if (form === "d") return String(value);
+  const fixed = /^\.(\d+)([f%])$/.exec(form);
+  if (fixed && fixed[2] === "%") return locale.percent(grouped(value * 100, Number(fixed[1]), locale));
+  if (fixed) return grouped(value, Number(fixed[1]), locale);
+  if (Number.isInteger(value) && form === "") return grouped(value, 0, locale);
+  return significant(value, Number(/^\.(\d+)g$/.exec(form)?.[1] ?? 3), locale);
+}
+
+/** Three significant digits and a unit. */
+function scaled(value, units, locale) {
+  for (const [size, unit] of units) {
+    if (Math.abs(value) >= size * 0.9995) {
+      const amount = value / size;
+      const digits = Math.max(0, 3 - String(Math.round(Math.abs(amount))).length);
+      return `${grouped(amount, digits, locale)} ${unit}`;
+    }
+  }
+  return Number.isInteger(value) ? grouped(value, 0, locale) : significant(value, 3, locale);
+}
+
+function significant(value, digits, locale) {
+  const text = String(Number(value.toPrecision(digits)));
+  return text.includes("e") ? text.replace(".", locale.point) : grouped(Number(text), decimals(text), locale);
+}
+
+const decimals = (text) => (text.split(".")[1] ?? "").length;
+
+function grouped(value, digits, locale) {
+  const [whole, rest] = Math.abs(value).toFixed(digits).split(".");
+  const sign = value < 0 ? "-" : "";
+  return sign + whole.replace(/\B(?=(\d{3})+$)/g, locale.group) + (rest ? locale.point + rest : "");
+}

@@ -1,0 +1,32 @@
+// What a panel is. Each lives in a module of its own under panels/ and is listed in main.js.
+//
+//   export default {
+//     id: "stages",             // its title is the word panel.<id>
+//     view: "overview",         // the tab under which it stands
+//     parts: ["stages"],        // parts of POST /api/design that it reads (otoyol/web/parts.py); may be empty
+//     mount(root, context) {    // root: an empty element under the title; build once
+//       …
+//       return { update(design, baseline) { … } };
+//     },
+//   };
+//
+// `update` is called whenever the design, the pinned baseline or a setting changes and the panel can be seen, with
+// answers of /api/design: at least {spec, leaves} and the parts named. `baseline` is null where nothing is pinned.
+// It must be quick (a few milliseconds), change only what differs, and never ask the server itself; what a panel asks
+// for (an exploration, say) starts with a click and goes through `context.ask`.
+//
+// `context` is the same object for all panels:
+//
+//   t(key, facts), number(value, form), signed(value, form), change(value, base, form)   words: see i18n.js
+//   lang               "en" or "tr"; panels are mounted anew when it changes
+//   choices            the answer of /api/choices
+//   state()            the state as it is (state.js); do not change it
+//   set(changes)       change fields of the state; what is shown and the URL follow
+//   load(spec)         show another design
+//   edit(changes)      change fields of the design, in words of the text form: edit({attention: "se"})
+//   shown()            the last answer, or null
+//   ask(path, body)    POST JSON, gives the answer; throws Refused {field, given, allowed, message}
+//   chart(root, label) a chart that follows theme and size: see chart.js
+//   colours()          the theme's colours by the names of the CSS variables, without --
+//   announce(text)     tell it to who listens rather than looks
+export {};

@@ -1,0 +1,32 @@
+// The questions that a backbone raises, answered with the design's figures; only open ones are asked.
+import { answerView } from "../answer.js";
+import { h } from "../dom.js";
+
+const QUESTIONS = ["bottleneck", "expansion", "preact", "projection", "attention"];
+
+export default {
+  id: "answers",
+  view: "why",
+  parts: ["answers"],
+  mount(root, { t, state, set }) {
+    const folds = new Map(QUESTIONS.map((question) => {
+      const view = answerView(t);
+      const fold = h("details", { class: "question", "data-question": question }, h("summary", {}, t(`why.${question}.title`)), view.element);
+      fold.addEventListener("toggle", () => {
+        const open = QUESTIONS.filter((q) => folds.get(q).fold.open).join(",");
+        if (open !== state().ask) set({ ask: open });
+      });
+      root.append(fold);
+      return [question, { fold, view }];
+    }));
+    return {
+      update({ answers }) {
+        const asked = state().ask.split(",");
+        for (const [question, { fold, view }] of folds) {
+          if (fold.open !== asked.includes(question)) fold.open = asked.includes(question);
+          if (answers[question]) view.update(answers[question]);
+        }
+      },
+    };
+  },
+};

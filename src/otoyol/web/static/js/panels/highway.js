@@ -1,0 +1,13 @@
+// The highway audit in words.
+import { answerView } from "../answer.js";
+
+export default {
+  id: "highway",
+  view: "why",
+  parts: ["highway"],
+  mount(root, { t }) {
+    const view = answerView(t);
+    root.append(view.element);
+    return { update: ({ highway }) => view.update(highway) };
+  },
+};

@@ -1,0 +1,26 @@
+// Latency as the tables of this machine predict it, where the studio was given any.
+import { h, table } from "../dom.js";
+
+export default {
+  id: "latency",
+  view: "memory",
+  parts: ["latency"],
+  mount(root, { t, number, change, choices }) {
+    if (!choices.tables.length) {
+      root.append(h("p", {}, t("latency.none")), h("pre", { tabindex: "0" }, "otoyol measure --table latency.json\notoyol studio --table latency.json"));
+      return { update() {} };
+    }
+    const made = table(t("latency.caption"), ["where", "ms", "interval", "beyond"].map((key) => t(`latency.${key}`)), { words: [0, 3] });
+    root.append(made.element, h("p", { class: "hint" }, t("latency.note")));
+    const ms = (value) => number(value, value < 100 ? ".3g" : ".0f");
+    return {
+      update({ latency }, baseline) {
+        const base = new Map((baseline?.latency ?? []).map((told) => [told.where, told]));
+        made.update(latency.map((told) => [
+          told.where, { text: ms(told.ms), note: change(told.ms, base.get(told.where)?.ms, ".3g") },
+          `${ms(told.low_ms)} – ${ms(told.high_ms)}`, told.warnings.join("; ") || "–",
+        ]));
+      },
+    };
+  },
+};

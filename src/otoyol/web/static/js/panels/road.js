@@ -1,0 +1,28 @@
+// The highway at a glance: a lane of blocks, open or not, and one sentence.
+import { h, say } from "../dom.js";
+
+export default {
+  id: "road",
+  view: "overview",
+  parts: ["highway"],
+  mount(root, { t, set }) {
+    const lane = h("div", { class: "lane", role: "img" });
+    const headline = h("p", { class: "headline" });
+    root.append(lane, headline, h("p", {}, h("button", { type: "button", class: "quiet", onclick: () => set({ view: "why" }) }, t("road.more"))));
+    let drawn = "";
+    return {
+      update({ highway, leaves }) {
+        const { blocks } = highway;
+        const now = leaves.depths + blocks.map((block) => Number(block.open)).join("");
+        say(headline, highway.headline);
+        if (now === drawn) return;
+        drawn = now;
+        lane.setAttribute("aria-label", t("road.told", { open: blocks.filter((block) => block.open).length, blocks: blocks.length }));
+        const few = blocks.slice(0, 200);
+        lane.replaceChildren(...few.map((block, i) => h("span", {
+          class: `${block.open ? "clear" : "barred"}${i && block.stage !== few[i - 1].stage ? " next" : ""}`,
+        })));
+      },
+    };
+  },
+};

@@ -1,0 +1,41 @@
+// What each tap sees of the image: receptive fields against its shorter side, and the taps' shapes.
+import { h, table } from "../dom.js";
+
+export default {
+  id: "taps",
+  view: "network",
+  parts: ["taps"],
+  mount(root, { t, number, chart, colours, change }) {
+    const drawn = chart(root.appendChild(h("div", { class: "low" })), t("panel.taps"));
+    const made = table(t("taps.caption"), ["tap", "channels", "size", "stride", "receptive_field", "offset"].map((key) => t(`report.head.${key}`)));
+    root.append(made.element);
+    return {
+      update({ taps }, baseline) {
+        const { ink, muted, line, series0, series1, stop } = colours();
+        const base = new Map((baseline?.taps?.rows ?? []).map((tap) => [tap.name, tap]));
+        const bars = (name, values, colour) => ({
+          id: name, name, type: "bar", data: values, barMaxWidth: 16, itemStyle: { color: colour, borderRadius: 2 },
+          label: { show: name === "design", position: "right", color: ink, fontSize: 11, formatter: ({ value }) => `${number(value)} px` },
+        });
+        const { side, rows } = taps;
+        drawn.draw({
+          grid: { left: 44, right: 70, top: 22, bottom: 24 },
+          xAxis: { type: "value", axisLabel: { color: muted }, splitLine: { lineStyle: { color: line } } },
+          yAxis: { type: "category", inverse: true, data: rows.map((tap) => tap.name), axisLabel: { color: muted }, axisTick: { show: false } },
+          tooltip: { trigger: "item", formatter: ({ seriesName, name, value }) => `${name} · ${t(`series.${seriesName}`)}: ${number(value)} px` },
+          series: [
+            { ...bars("design", rows.map((tap) => tap.receptive_field), series0), markLine: {
+              symbol: "none", silent: true, lineStyle: { color: stop, type: "dashed" }, data: [{ xAxis: side }],
+              label: { color: ink, fontSize: 11, formatter: () => t("taps.side", { side }) } } },
+            bars("baseline", rows.map((tap) => base.get(tap.name)?.receptive_field ?? null), series1),
+          ],
+        }, t("taps.told", { tap: rows.at(-1).name, pixels: rows.at(-1).receptive_field, side }));
+        made.update(rows.map((tap) => [
+          tap.name, number(tap.channels), `${tap.height} × ${tap.width}`, String(tap.stride),
+          { text: number(tap.receptive_field), note: change(tap.receptive_field, base.get(tap.name)?.receptive_field, "") },
+          number(tap.offset),
+        ]));
+      },
+    };
+  },
+};

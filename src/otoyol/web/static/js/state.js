@@ -1,0 +1,128 @@
+// The whole state of the page, and its text in the URL behind the #. Pure: no server, no DOM.
+//
+// `v=1&spec=resnet50@attention=se&pin=resnet34&view=memory`: pairs in a fixed order, usual values left out. Texts of
+// specs need no escaping. What a later version wrote, or a hand damaged, is told and the usual value taken.
+
+export const VERSION = 1;
+
+const oneOf = (...allowed) => (text) => (allowed.includes(text) ? text : undefined);
+const matching = (pattern, most) => (text) => (text.length <= most && pattern.test(text) ? text : undefined);
+const whole = (low, high) => (text) => {
+  const value = /^\d{1,9}$/.test(text) ? Number(text) : NaN;
+  return value >= low && value <= high ? value : undefined;
+};
+const SPEC = /^[A-Za-z0-9.,=@_/:-]*$/;
+
+/** Every field: its usual value, and `read`, which gives the value that a text stands for or undefined. */
+export const FIELDS = {
+  spec: { usual: "resnet50", read: matching(/^[A-Za-z0-9.,=@_/:-]+$/, 4096) },
+  pin: { usual: "", read: matching(SPEC, 4096) },
+  equal: {
+    usual: "",
+    read: oneOf("", "macs", "params", "activations", "train_bytes", "train_bytes_lean", "peak_inference_bytes", "latency"),
+  },
+  vary: { usual: "widths", read: oneOf("widths", "depths", "both") },
+  table: { usual: "", read: matching(/^[a-z0-9,-]*$/, 64) },
+  batch: { usual: 1, read: whole(1, 1048576) },
+  dtype: { usual: "float32", read: oneOf("float64", "float32", "float16", "bfloat16") },
+  optimizer: { usual: "momentum", read: oneOf("sgd", "momentum", "adamw") },
+  view: { usual: "overview", read: oneOf("overview", "network", "memory", "why", "explore", "runs") },
+  block: { usual: "", read: matching(/^(\d{1,2}\.\d{1,4})?$/, 8) },
+  op: { usual: "", read: matching(/^[a-z0-9._]*$/, 80) },
+  ask: { usual: "bottleneck", read: matching(/^[a-z,]*$/, 80) },
+  space: { usual: "around", read: oneOf("around", "classification", "detection", "text") },
+  text: { usual: "", read: matching(/^[^\0]*$/, 4096) },
+  count: { usual: 2000, read: whole(1, 5000) },
+  seed: { usual: 0, read: whole(0, 999999999) },
+  budgets: { usual: "", read: matching(/^[^\0]*$/, 1000) },
+  predict: { usual: "", read: oneOf("", "yes") },
+  x: { usual: "macs", read: matching(/^[a-z_]+(@[a-z0-9,-]+)?(:more|:less)?$/, 80) },
+  y: { usual: "params", read: matching(/^[a-z_]+(@[a-z0-9,-]+)?(:more|:less)?$/, 80) },
+  ranges: { usual: "", read: matching(/^[a-z0-9_@,:;.e+-]*$/, 1000) },
+  files: { usual: "", read: matching(/^[^\0]*$/, 2000) },
+  figure: { usual: "", read: matching(/^[^\0]*$/, 80) },
+  lang: { usual: "", read: oneOf("", "en", "tr") },
+  theme: { usual: "", read: oneOf("", "light", "dark") },
+};
+
+/** The state of a page that nobody has touched. */
+export function usual() {
+  return Object.fromEntries(Object.entries(FIELDS).map(([name, field]) => [name, field.usual]));
+}
+
+/** A state as the text behind the #. Equal states give equal texts. */
+export function encode(state) {
+  const pairs = Object.entries(FIELDS)
+    .filter(([name, field]) => state[name] !== field.usual)
+    .map(([name]) => `${name}=${escaped(String(state[name]))}`);
+  return [`v=${VERSION}`, ...pairs].join("&");
+}
+
+/** {state, wrong}: `wrong` names the fields whose text meant nothing; they have their usual value. */
+export function decode(text) {
+  const state = usual();
+  const wrong = [];
+  const pairs = text.replace(/^#/, "").split("&").filter(Boolean).map((pair) => pair.split(/=(.*)/s));
+  const version = pairs.find(([name]) => name === "v")?.[1];
+  if (pairs.length && version !== String(VERSION)) return { state, wrong: ["v"] };
+  for (const [name, raw = ""] of pairs) {
+    if (name === "v") continue;
+    const value = Object.hasOwn(FIELDS, name) ? FIELDS[name].read(unescaped(raw)) : undefined;
+    if (value === undefined) wrong.push(name.slice(0, 40));
+    else state[name] = value;
+  }
+  return { state, wrong };
+}
+
+const escaped = (text) => encodeURIComponent(text).replace(/%(2C|3D|40|2F|3A)/g, decodeURIComponent);
+
+function unescaped(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return "\0"; // which no field allows
+  }
+}
+
+// ---- Texts of specs: family@field=value,field=value ----
+
+/** {family, edits}: a Map of the fields that differ from the family, in order. */
+export function split(spec) {
+  const [family, rest = ""] = spec.split(/@(.*)/s);
+  return { family, edits: new Map(rest.split(",").filter(Boolean).map((pair) => pair.split(/=(.*)/s))) };
+}
+
+/** The text of a family and edits. */
+export function join({ family, edits }) {
+  return edits.size ? `${family}@${[...edits].map(([key, word]) => `${key}=${word}`).join(",")}` : family;
+}
+
+/** The spec with fields set, in words of the text form. Last said, last applied; a part's name clears its fields. */
+export function withEdits(spec, changes) {
+  const { family, edits } = split(spec);
+  for (const [key, word] of Object.entries(changes)) {
+    edits.delete(key);
+    if (key === "stem") [...edits.keys()].filter((k) => k.startsWith("stem.")).forEach((k) => edits.delete(k));
+    if (word !== null) edits.set(key, word);
+  }
+  return join({ family, edits });
+}
+
+/** The edits that give a spec `count` stages: columns are cut, or go on as the last stages do. */
+export function withStages(spec, columns, count) {
+  const now = columns.depths.length;
+  const grown = Object.fromEntries(Object.entries(columns).map(([name, values]) => {
+    const kept = values.slice(0, count);
+    while (kept.length < count) {
+      const last = kept[kept.length - 1];
+      kept.push(name === "widths" ? Math.min(2 * last, 65536) : name === "strides" ? 2 : last);
+    }
+    return [name, kept.join("-")];
+  }));
+  const { family, edits } = split(spec);
+  for (const key of [...edits.keys()]) {
+    const stage = /^stage(\d+)\./.exec(key);
+    if (stage && Number(stage[1]) > Math.min(count, now)) edits.delete(key);
+  }
+  return withEdits(join({ family, edits }), grown);
+}

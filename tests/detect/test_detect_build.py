@@ -10,7 +10,7 @@ import torchvision
 from _detect_small import NORMED, SMALL, V1, V2, images, targets
 from torch import nn
 
-from otoyol.detect import Detector, build_detector
+from otoyol.detect import Detector, Start, build_detector
 from otoyol.errors import SpecError, WeightsError
 from otoyol.nn import build
 
@@ -95,18 +95,16 @@ def test_freezing_is_what_was_asked_for() -> None:
 def test_a_backbone_starts_from_a_classifier_s_weights() -> None:
     torch.manual_seed(0)
     theirs = torchvision.models.resnet18(num_classes=10).eval()
-    model = build_detector(
-        "resnet18", Detector(kind="fcos", channels=32), classes=1, weights=theirs.state_dict(), source="torchvision"
-    )
+    model = build_detector("resnet18", Detector(kind="fcos", channels=32), classes=1, start=Start(theirs.state_dict()))
     x = torch.randn(1, 3, 64, 64)
     with torch.no_grad():
         c5 = nn.Sequential(*list(theirs.children())[:-2])(x)
         torch.testing.assert_close(model.eval().backbone.body(x)[-1], c5, rtol=1e-5, atol=1e-5)
     ours = build(V2, num_classes=10)
-    start = build_detector(V2, Detector(**SMALL, **NORMED), classes=1, weights=ours.state_dict(), source="otoyol")
+    start = build_detector(V2, Detector(**SMALL, **NORMED), classes=1, start=Start(ours.state_dict(), "otoyol"))
     assert torch.equal(start.backbone.body.stem.conv1.weight, ours.stem.conv1.weight)
     with pytest.raises(WeightsError, match="fresh"):
-        build_detector(V2, Detector(**SMALL, **NORMED), classes=1, weights=theirs.state_dict(), fresh=("all",))
+        build_detector(V2, Detector(**SMALL, **NORMED), classes=1, start=Start(theirs.state_dict(), fresh=("all",)))
 
 
 @pytest.mark.parametrize(

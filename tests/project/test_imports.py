@@ -43,7 +43,10 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
         {"errors", "spec", "ops", "nn", "weights", "data", "draw"},
         {"torch", "torchvision", "numpy", "PIL", "pydantic", "faster_coco_eval"},
     ),
-    "train": ({"errors", "spec", "nn", "data"}, {"torch"}),
+    "train": (
+        {"errors", "spec", "ops", "nn", "weights", "data", "draw", "detect", "__version__"},
+        {"torch", "torchvision", "lightning_fabric", "numpy", "pydantic", "yaml", "PIL", "safetensors"},
+    ),
     "proxy": ({"errors", "spec", "nn", "data"}, {"torch"}),
     "probe": ({"errors", "spec", "ops", "audit", "explain", "draw", "nn", "data", "train"}, {"torch"}),
     "deploy": (
@@ -70,7 +73,7 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
     ),
     "cli": (
         {"errors", "spec", "ops", "cost", "audit", "explain", "draw", "report", "check", "search", "measure", "nn"}
-        | {"train", "trials", "probe", "proxy", "design", "share", "serve", "web", "__version__"},
+        | {"train", "trials", "probe", "proxy", "design", "share", "serve", "web", "data", "__version__"},
         {"cyclopts", "rich", "uvicorn"},
     ),
     "__main__": ({"cli"}, set()),

@@ -13,12 +13,10 @@ from torchvision import tv_tensors
 
 from otoyol.data.images import Unreadable, pixels, unreadable_errors
 from otoyol.errors import OtoyolError
-from otoyol.spec import Input
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-COLOURED = Input(channels=3, height=1, width=1)  # only its channels are read
 Target = dict[str, Any]
 
 
@@ -133,4 +131,4 @@ def open_rgb(path: Path) -> tv_tensors.Image:
 
 def rgb(picture: Image, name: str) -> tv_tensors.Image:
     """A Pillow image as uint8 (3, H, W), a grey one repeated."""
-    return tv_tensors.Image(pixels(picture, COLOURED, name).expand(3, -1, -1))
+    return tv_tensors.Image(pixels(picture, 3, name).expand(3, -1, -1))

@@ -73,10 +73,10 @@ def read_coco(
     content = parse_json(path)
     labels, known = _labels(path, content["categories"], classes)
     of_image: dict[int, list[dict[str, Any]]] = {}
-    rows = {row["id"]: row for row in _rows(path, content["images"], "images", notes)}
+    rows = {row["id"]: row for row in valid_rows(path, content["images"], "images", notes)}
     if not rows:
         raise OtoyolError(f"data: {path} has no image")
-    for row in _rows(path, content["annotations"], "annotations", notes):
+    for row in valid_rows(path, content["annotations"], "annotations", notes):
         if row["image_id"] not in rows:
             notes.leave_out(f"{path.name}: annotation {row['id']} is of image {row['image_id']}, which is not listed")
         elif row["category_id"] not in labels:
@@ -123,10 +123,10 @@ _FIELDS: dict[str, dict[str, type]] = {
 }
 
 
-def _rows(path: Path, rows: list[Any], kind: str, notes: Notes) -> Iterator[dict[str, Any]]:
+def valid_rows(path: Path, given: list[Any], kind: str, notes: Notes) -> Iterator[dict[str, Any]]:
     """The rows that have what they must have, each id once."""
     seen: set[int] = set()
-    for position, row in enumerate(rows):
+    for position, row in enumerate(given):
         if problem := _problem(row, kind, seen):
             notes.leave_out(f"{path.name}: {kind}[{position}] {problem}")
         else:
@@ -159,7 +159,7 @@ def _is_number(value: Any) -> bool:
 
 def _labels(path: Path, rows: list[Any], classes: Sequence[str] | None) -> tuple[dict[int, int], tuple[str, ...]]:
     """Category id → label, and the classes."""
-    found = {row["id"]: row["name"] for row in _rows(path, rows, "categories", Notes("stop"))}
+    found = {row["id"]: row["name"] for row in valid_rows(path, rows, "categories", Notes("stop"))}
     if not found:
         raise OtoyolError(f"data: {path} has no category")
     known = tuple(classes) if classes is not None else tuple(found[key] for key in sorted(found))

@@ -12,7 +12,7 @@ except ModuleNotFoundError as error:
     raise MissingExtraError(str(error.name), "torch") from error
 
 from otoyol.detect.augment import Augment
-from otoyol.detect.build import build_detector
+from otoyol.detect.build import Start, build_detector
 from otoyol.detect.choices import Detector
 from otoyol.detect.metrics import Judged, Scores, coco_scores
 from otoyol.detect.pictures import draw_boxes
@@ -20,6 +20,6 @@ from otoyol.detect.pyramid import Pyramid
 from otoyol.detect.weights import export_detector, load_detector
 
 __all__ = [
-    "Augment", "Detector", "Judged", "Pyramid", "Scores", "build_detector", "coco_scores", "draw_boxes",
+    "Augment", "Detector", "Judged", "Pyramid", "Scores", "Start", "build_detector", "coco_scores", "draw_boxes",
     "export_detector", "load_detector",
 ]  # fmt: skip

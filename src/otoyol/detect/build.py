@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import os
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import nn
 from torchvision.models.detection import FCOS, FasterRCNN, RetinaNet
@@ -26,14 +26,24 @@ from otoyol.weights import load
 from otoyol.weights.names import Source
 
 
+class Start(NamedTuple):
+    """A checkpoint for the backbone; the fields are those of :func:`otoyol.weights.load`. A classifier's head is
+    dropped, and the norms that ``taps: postact`` gives the taps can stay as initialised: ``fresh`` says so."""
+
+    state_dict: Mapping[str, Any] | str | os.PathLike[str]
+    source: Source = "torchvision"
+    of: Spec | str | None = None
+    prefix: str = ""
+    fresh: Collection[str] = ("head",)
+    allow_meaning: Collection[str] = ()
+
+
 def build_detector(
     spec: Spec | str,
     detector: Detector | str = "retinanet",
     *,
     classes: int,
-    weights: Mapping[str, Any] | str | os.PathLike[str] | None = None,
-    source: Source = "torchvision",
-    fresh: Collection[str] = ("head",),
+    start: Start | None = None,
     freeze: int = 0,
     skip_resize: bool = False,
 ) -> nn.Module:
@@ -45,7 +55,7 @@ def build_detector(
 
     ``detector``: a description, or a kind with torchvision's numbers. A pre-activation backbone is tapped where its
     spec says (``taps``: by default normalised and activated). The backbone starts as initialised or from
-    ``weights``, a classifier's checkpoint of ``source`` (:func:`otoyol.weights.load`, to which ``fresh`` goes).
+    ``start``, a classifier's checkpoint.
     ``freeze``: how many of stem, stage 1, stage 2, … do not learn; 0, the default, trains everything. A backbone whose
     norms are affine by stored statistics is a spec with ``norm=frozen``. ``skip_resize``: in training, take images
     in the size they have.
@@ -60,8 +70,9 @@ def build_detector(
         raise SpecError("detector.mean", list(detector.mean), f"{spec.input.channels} numbers, the spec's channels")
     indices = tap_indices(spec, detector.taps)
     body = build(spec, features_only=True, out_indices=indices)
-    if weights is not None:
-        load(body, weights, source, fresh=fresh)
+    if start is not None:
+        load(body, start.state_dict, start.source, of=start.of, prefix=start.prefix, fresh=start.fresh,
+             allow_meaning=start.allow_meaning)  # fmt: skip
     body.cut(indices)
     pyramid = Pyramid(body, detector)
     pyramid.freeze(freeze)

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
 from otoyol.errors import SpecError
 from otoyol.spec.parts import Norm, Part
@@ -130,6 +137,12 @@ class Detector(Part):
             if len({len(sides) for sides in self.sizes}) > 1:
                 raise SpecError("detector.sizes", [list(s) for s in self.sizes], "as many sides on every level")
         return self
+
+    @model_serializer(mode="wrap")
+    def _own(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without what the kind does not have, so that it can be read back."""
+        fields: dict[str, Any] = handler(self)
+        return {name: value for name, value in fields.items() if name not in PARTICULAR or name in KINDS[self.kind]}
 
     @property
     def levels(self) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from otoyol.ops import Op
+from otoyol.ops import INPUT, Op
 from otoyol.spec import Shortcut, Spec
 
 
@@ -73,23 +73,28 @@ def blocks_of(ops: Sequence[Op]) -> Iterator[tuple[int, list[Op]]]:
 
 def audit_blocks(spec: Spec, ops: Sequence[Op]) -> tuple[BlockAudit, ...]:
     """One :class:`BlockAudit` for every block."""
-    return tuple(_audit_block(spec, ops, start, block) for start, block in blocks_of(ops))
+    return tuple(_audit_block(spec, ops, block, start - 1) for start, block in blocks_of(ops))
 
 
-def _audit_block(spec: Spec, ops: Sequence[Op], start: int, block: list[Op]) -> BlockAudit:
+def audit_block(spec: Spec, block: list[Op]) -> BlockAudit:
+    """One block alone, whose inputs are counted within it (:func:`otoyol.ops.shallow.lower_one`)."""
+    return _audit_block(spec, block, block, INPUT)
+
+
+def _audit_block(spec: Spec, ops: Sequence[Op], block: list[Op], x: int) -> BlockAudit:
+    """``x`` is the operator that the block reads: what the network put out last."""
     stage, index = block[0].stage, block[0].block
     shortcut = spec.stages[stage].shortcut or spec.shortcut
-    x = start - 1  # the block reads what the network put out last
     # Strides are read, not sizes: over a map of one pixel a stride keeps the size and still asks for a projection.
     strides = any(op.stride > 1 for op in block if op.slot == "branch")
     obstacles: list[Obstacle] = []
-    join = next((i for i, op in enumerate(block) if op.slot == "join"), None)
+    join = next((op for op in block if op.slot == "join"), None)
     if join is None:
         obstacles.append(Obstacle("absent", "shortcut", ""))
     else:
-        obstacles += _on_shortcut(ops, block[join].inputs[1], x, shortcut)
+        obstacles += _on_shortcut(ops, join.inputs[1], x, shortcut)
     obstacles += [Obstacle(op.kind, "post", op.name) for op in block if op.slot == "post"]
-    c_in, c_out = ops[x].c_out, block[-1].c_out
+    c_in, c_out = block[0].c_in, block[-1].c_out  # a block's first operator reads its x
     return BlockAudit(stage, index, tuple(obstacles), strides, c_in != c_out, c_in, c_out)
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from otoyol.audit import highway
+from otoyol.audit.highway import audit_block
 from otoyol.draw import labels, marks
-from otoyol.draw.graph import HIGHWAY, BlockGraph, Node, block_graph, block_ops, obstacles
+from otoyol.draw.graph import HIGHWAY, BlockGraph, Node, block_graph, obstacles
 from otoyol.draw.labels import say
 from otoyol.draw.layout import (
     MARGIN,
@@ -20,6 +20,7 @@ from otoyol.draw.layout import (
 )
 from otoyol.draw.svg import Drawing, Theme, text_width, uid_of, wrap
 from otoyol.ops import INPUT, Op
+from otoyol.ops.shallow import lower_one
 from otoyol.spec import Spec
 
 MIN_WIDTH = 460.0
@@ -41,8 +42,9 @@ def block_svg(
     """
     labels.check_lang(lang)
     stage = min(1, len(spec.plan) - 1) if stage is None else stage
-    graph = block_graph(block_ops(spec, stage, block))
-    blocked = obstacles(graph, next(a for a in highway(spec).blocks if (a.stage, a.block) == (stage, block)))
+    ops = lower_one(spec, stage, block)
+    graph = block_graph(ops)
+    blocked = obstacles(graph, audit_block(spec, ops))
     status = highway_status(blocked, lang)
     name = labels.spec_name(spec)
     place = say("draw.block.place", lang, stage=stage + 1, block=block + 1, depth=spec.plan[stage].depth)

@@ -6,9 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from otoyol.audit import BlockAudit
-from otoyol.errors import SpecError
-from otoyol.ops import INPUT, Op, lower
-from otoyol.spec import Spec
+from otoyol.ops import INPUT, Op
 
 HIGHWAY = 0
 
@@ -51,16 +49,6 @@ def blocks_of(ops: Sequence[Op], stage: int) -> list[list[Op]]:
             start = index
         blocks[-1].append(op._replace(inputs=tuple(i - start if i >= start else INPUT for i in op.inputs)))
     return blocks
-
-
-def block_ops(spec: Spec, stage: int, block: int) -> list[Op]:
-    """One block of the network. Raises SpecError where there is none of these numbers."""
-    depths = [plan.depth for plan in spec.plan]
-    if not 0 <= stage < len(depths):
-        raise SpecError("stage", stage, f"0 to {len(depths) - 1}")
-    if not 0 <= block < depths[stage]:
-        raise SpecError("block", block, f"0 to {depths[stage] - 1} in stage {stage}")
-    return blocks_of(lower(spec).ops, stage)[block]
 
 
 def block_graph(ops: Sequence[Op]) -> BlockGraph:

@@ -1,0 +1,44 @@
+"""Two blocks a stage tell of all: single blocks and taps agree with the whole network's."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from strategies import specs
+
+import otoyol
+from otoyol.audit import highway
+from otoyol.audit.highway import audit_block
+from otoyol.draw.graph import blocks_of
+from otoyol.ops import lower
+from otoyol.ops.shallow import lower_one, tap_views
+
+
+@given(specs(max_depth=5), st.data())
+def test_a_block_alone_is_the_networks(spec: otoyol.Spec, data: st.DataObject) -> None:
+    stage = data.draw(st.integers(0, len(spec.plan) - 1))
+    block = data.draw(st.integers(0, spec.plan[stage].depth - 1))
+    ops = lower_one(spec, stage, block)
+    assert ops == blocks_of(lower(spec).ops, stage)[block]
+    whole = next(b for b in highway(spec).blocks if (b.stage, b.block) == (stage, block))
+    assert audit_block(spec, ops) == whole
+
+
+@given(specs(max_depth=6))
+def test_taps_of_deep_networks(spec: otoyol.Spec) -> None:
+    for short, tap in zip(tap_views(spec), lower(spec).taps, strict=True):
+        assert short == (tap.name, tap.channels, tap.height, tap.width, tap.stride, tap.receptive_field, tap.offset)
+
+
+def test_resnet50s_receptive_field_by_hand() -> None:
+    """Stem 7 and 3 at strides 2 and 2: 11; then 3×3 convolutions at 4, 8, 16 and 32 pixels, the strided ones at the
+    stride before them: 11 + 2·(3·4 + (4 + 3·8) + (8 + 5·16) + (16 + 2·32)) = 427."""
+    assert 11 + 2 * (3 * 4 + (4 + 3 * 8) + (8 + 5 * 16) + (16 + 2 * 32)) == 427
+    assert tap_views(otoyol.parse("resnet50"))[-1].receptive_field == 427
+
+
+@pytest.mark.parametrize(("stage", "block", "field"), [(4, 0, "stage"), (-1, 0, "stage"), (3, 3, "block")])
+def test_there_is_no_such_block(stage: int, block: int, field: str) -> None:
+    with pytest.raises(otoyol.SpecError, match=field):
+        lower_one(otoyol.parse("resnet50"), stage, block)

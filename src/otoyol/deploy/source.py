@@ -1,0 +1,62 @@
+"""From what the user names (a design, a checkpoint, a run) to a network with its weights."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import nn
+
+from otoyol.errors import OtoyolError, SpecError
+from otoyol.nn import build
+from otoyol.spec import Spec
+from otoyol.weights import load, read
+from otoyol.weights.names import Source
+
+WEIGHTS = (".safetensors", ".pt", ".pth", ".bin")
+SEED = 0  # of weights as initialised, so that two exports of one design are equal
+
+
+class Network(NamedTuple):
+    """``source`` says where the weights come from; it is empty where they are as initialised."""
+
+    model: nn.Module
+    spec: Spec
+    source: str = ""
+
+
+def network(spec: Spec | None, weights: str | Path | None = None, source: Source = "otoyol") -> Network:
+    """The network of ``spec`` in evaluation mode, with the weights of a file where one is given.
+
+    Our safetensors name their design, so ``spec`` may be None for them; torchvision's and timm's files (``source``) say
+    nothing, and need it. Raises SpecError, WeightsError.
+    """
+    if weights is None:
+        if spec is None:
+            raise SpecError("export", "nothing", "a design, a checkpoint or a run")
+        with torch.random.fork_rng():
+            torch.manual_seed(SEED)
+            return Network(build(spec).eval(), spec)
+    path = Path(weights)
+    if not path.is_file():
+        raise SpecError("weights", str(weights), "a safetensors or torch file")
+    found = read(path)
+    spec = spec or found.spec
+    if spec is None:
+        raise SpecError("spec", "nothing", f"the design of {path.name}, which does not name its own")
+    model = build(spec)
+    load(model, found.tensors, source, of=found.spec)
+    return Network(model.eval(), spec, f"{source}: {path.name}")
+
+
+def checkpoint_in(
+    folder: Path, names: Sequence[str] = ("best.safetensors", "last.safetensors", "model.safetensors")
+) -> Path:
+    """The checkpoint of a run's folder: the best where there is one. Raises OtoyolError."""
+    for place in (folder, folder / "checkpoints"):
+        for name in names:
+            if (place / name).is_file():
+                return place / name
+    raise OtoyolError(f"export: {folder} holds none of {', '.join(names)}")

@@ -5,18 +5,21 @@ A page asks for those parts that can be seen: most take a fraction of a millisec
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
-from otoyol.audit import highway
+from otoyol.audit.highway import audit_block
 from otoyol.cost import count, training
 from otoyol.cost.stages import stage_costs
 from otoyol.draw import block_svg, network_svg
-from otoyol.explain import Answer, audit, why
-from otoyol.ops import Ops, lower
+from otoyol.errors import SpecError
+from otoyol.explain import Answer, audit, say, why
+from otoyol.ops import lower
 from otoyol.ops.recompute import MODES
+from otoyol.ops.shallow import TapView, lower_one, tap_views
 from otoyol.spec import Spec, block_text, to_text
 from otoyol.spec.text import leaves
 from otoyol.web.asks import DesignAsk, PartName
@@ -46,14 +49,35 @@ def describe(ask: DesignAsk, scorers: Scorers) -> dict[str, Any]:
     return answer
 
 
-@lru_cache(maxsize=32)
-def _network(spec: Spec) -> Ops:
-    return lower(spec)
+class Openness(NamedTuple):
+    """Whether the identity path is open in a stage's first block, and in the others, which are all alike."""
+
+    depth: int
+    first: bool
+    rest: bool
+
+    @property
+    def pure(self) -> int:
+        return self.first + self.rest * (self.depth - 1)
+
+
+@lru_cache(maxsize=64)
+def _openness(spec: Spec) -> tuple[Openness, ...]:
+    found = []
+    for stage, plan in enumerate(spec.plan):
+        pure = [audit_block(spec, lower_one(spec, stage, block)).pure for block in range(min(2, plan.depth))]
+        found.append(Openness(plan.depth, pure[0], pure[-1]))
+    return tuple(found)
+
+
+@lru_cache(maxsize=64)
+def _taps(spec: Spec) -> tuple[TapView, ...]:
+    return tap_views(spec)
 
 
 def figures(spec: Spec, ask: DesignAsk, _: Scorers) -> dict[str, Any]:
     """Totals for the batch, and what does not depend on it."""
-    cost, path, last = count(spec, batch=ask.batch, dtype=ask.dtype), highway(spec), _network(spec).taps[-1]
+    cost, path = count(spec, batch=ask.batch, dtype=ask.dtype), _openness(spec)
     return {
         **{name: getattr(cost, name) for name in (
             "params", "buffers", "macs", "activations", "weight_bytes", "train_bytes", "train_bytes_lean",
@@ -62,9 +86,9 @@ def figures(spec: Spec, ask: DesignAsk, _: Scorers) -> dict[str, Any]:
         "forward_flops": cost.forward_flops.total,
         "backward_flops": cost.backward_flops.total,
         "intensity": cost.flops_per_byte,
-        "depth": len(path.blocks),
-        "pure": path.pure,
-        "receptive_field": last.receptive_field,
+        "depth": sum(stage.depth for stage in path),
+        "pure": sum(stage.pure for stage in path),
+        "receptive_field": _taps(spec)[-1].receptive_field,
     }  # fmt: skip
 
 
@@ -85,7 +109,7 @@ def stages(spec: Spec, ask: DesignAsk, _: Scorers) -> list[dict[str, Any]]:
 
 def taps(spec: Spec, _: DesignAsk, __: Scorers) -> dict[str, Any]:
     """What each tap sees of the image, whose shorter ``side`` is in pixels."""
-    rows = [{key: value for key, value in tap._asdict().items() if key != "op"} for tap in _network(spec).taps]
+    rows = [tap._asdict() for tap in _taps(spec)]
     return {"side": min(spec.input.height, spec.input.width), "rows": rows}
 
 
@@ -103,11 +127,20 @@ def latency(spec: Spec, _: DesignAsk, scorers: Scorers) -> list[dict[str, Any]]:
     return found
 
 
-def path(spec: Spec, ask: DesignAsk, _: Scorers) -> dict[str, Any]:
-    """The highway audit in words, and block by block whether the identity path is open."""
-    answer = _told("highway", spec, ask.lang)
-    blocks = [{"stage": block.stage, "block": block.block, "open": block.pure} for block in highway(spec).blocks]
-    return {**answer, "blocks": blocks}
+def road(spec: Spec, ask: DesignAsk, _: Scorers) -> dict[str, Any]:
+    """The highway at a glance: a sentence, and stage by stage where the identity path is open."""
+    path = _openness(spec)
+    pure, depth = sum(stage.pure for stage in path), sum(stage.depth for stage in path)
+    state = "open" if pure == depth else "partly" if pure else "closed"
+    return {
+        "headline": say(f"why.highway.{state}", ask.lang, pure=pure, depth=depth),
+        "stages": [stage._asdict() for stage in path],
+    }
+
+
+def highway(spec: Spec, ask: DesignAsk, _: Scorers) -> dict[str, Any]:
+    """The whole highway audit in words."""
+    return _told("highway", spec, ask.lang)
 
 
 def answers(spec: Spec, ask: DesignAsk, _: Scorers) -> dict[str, Any]:
@@ -153,7 +186,12 @@ def network(spec: Spec, ask: DesignAsk, _: Scorers) -> str:
 
 def op(spec: Spec, ask: DesignAsk, _: Scorers) -> dict[str, Any] | None:
     """One operator's formulas with its numbers; nothing where the design has no such operator."""
-    found = next((one for one in _network(spec).ops if one.name == ask.op), None)
+    inside = re.match(r"stages\.(\d{1,2})\.(\d{1,4})\.", ask.op)
+    try:
+        ops = lower_one(spec, int(inside[1]), int(inside[2])) if inside else lower(spec).ops
+    except SpecError:
+        return None
+    found = next((one for one in ops if one.name == ask.op), None)
     if found is None:
         return None
     told = op_cost(found, ask.lang)
@@ -166,6 +204,6 @@ def copies(spec: Spec, ask: DesignAsk, _: Scorers) -> dict[str, str]:
 
 
 PARTS: dict[PartName, Callable[[Spec, DesignAsk, Scorers], Any]] = {
-    "figures": figures, "stages": stages, "taps": taps, "memory": memory, "latency": latency, "highway": path,
-    "answers": answers, "block": block, "network": network, "op": op, "code": copies,
+    "figures": figures, "stages": stages, "taps": taps, "memory": memory, "latency": latency, "road": road,
+    "highway": highway, "answers": answers, "block": block, "network": network, "op": op, "code": copies,
 }  # fmt: skip

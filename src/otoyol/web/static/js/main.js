@@ -9,7 +9,7 @@ import { decode, encode, withEdits } from "./state.js";
 import { mountTop } from "./top.js";
 
 // Of these parts a baseline is worth asking for: they hold figures.
-const COMPARED = ["figures", "stages", "taps", "memory", "latency", "highway"];
+const COMPARED = ["figures", "stages", "taps", "memory", "latency"];
 const URL_EVERY = 300; // ms; browsers refuse a history that changes too often
 
 const dark = matchMedia("(prefers-color-scheme: dark)");

@@ -4,19 +4,20 @@ import { h, say } from "../dom.js";
 export default {
   id: "road",
   view: "overview",
-  parts: ["highway"],
+  parts: ["road"],
   mount(root, { t, set }) {
     const lane = h("div", { class: "lane", role: "img" });
     const headline = h("p", { class: "headline" });
     root.append(lane, headline, h("p", {}, h("button", { type: "button", class: "quiet", onclick: () => set({ view: "why" }) }, t("road.more"))));
     let drawn = "";
     return {
-      update({ highway, leaves }) {
-        const { blocks } = highway;
-        const now = leaves.depths + blocks.map((block) => Number(block.open)).join("");
-        say(headline, highway.headline);
+      update({ road }) {
+        const { headline: sentence, stages } = road;
+        say(headline, sentence);
+        const now = JSON.stringify(stages);
         if (now === drawn) return;
         drawn = now;
+        const blocks = stages.flatMap(({ depth, first, rest }, stage) => Array.from({ length: depth }, (_, i) => ({ stage, open: i ? rest : first })));
         lane.setAttribute("aria-label", t("road.told", { open: blocks.filter((block) => block.open).length, blocks: blocks.length }));
         const few = blocks.slice(0, 200);
         lane.replaceChildren(...few.map((block, i) => h("span", {

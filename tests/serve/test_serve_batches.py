@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from concurrent.futures import Future
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from _client import client, error, send, started
 from PIL import Image
 
 from otoyol.serve.batcher import Batcher
+from otoyol.serve.mail import Mail
 
 LONG = 20.0  # seconds that no test waits for
 
@@ -136,6 +138,42 @@ def test_two_threads_run_at_the_same_time():
     batches = batcher(run, max_batch=1, threads=2)
     assert [future.result(LONG)[0] for future in (submit(batches, 1.0), submit(batches, 2.0))] == [1, 2]
     batches.close()
+
+
+def test_threads_tell_the_loop_everything_in_order_and_wake_it_seldom():
+    async def listen():
+        loop = asyncio.get_running_loop()
+        mail, woken = Mail(loop), []
+        wake, told = loop.call_soon_threadsafe, []
+        loop.call_soon_threadsafe = lambda *call: (woken.append(1), wake(*call))
+        thread = threading.Thread(target=lambda: [mail.post(told.append, number) for number in range(1000)])
+        thread.start()
+        thread.join()  # the loop stands still meanwhile
+        first = len(woken)
+        await asyncio.sleep(0)
+        mail.post(told.append, 1000)
+        await asyncio.sleep(0)
+        return first, len(woken), told
+
+    first, woken, told = asyncio.run(listen())
+    assert (first, woken, told) == (1, 2, list(range(1001)))
+
+
+def test_what_a_threads_future_comes_to():
+    async def listen():
+        mail = Mail(asyncio.get_running_loop())
+        fine, failed, dropped, left = (Future() for _ in range(4))
+        fine.set_result(7)
+        failed.set_exception(KeyError("x"))
+        dropped.cancel()
+        waited = mail.awaited(left)
+        waited.cancel()
+        told = await asyncio.gather(*map(mail.awaited, (fine, failed, dropped)), waited, return_exceptions=True)
+        return told, left.cancelled()
+
+    (fine, failed, dropped, waited), left = asyncio.run(listen())
+    assert fine == 7 and isinstance(failed, KeyError) and left
+    assert isinstance(dropped, asyncio.CancelledError) and isinstance(waited, asyncio.CancelledError)
 
 
 def hold(service, monkeypatch):

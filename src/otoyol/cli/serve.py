@@ -15,8 +15,8 @@ def serve(
     *,
     host: Annotated[str, option("host", "--host")] = "127.0.0.1",
     port: Annotated[int, option("port", "--port")] = 8000,
-    threads: Annotated[int | None, option("serve_threads", "--threads")] = None,
-    runs: Annotated[int, option("runs", "--runs")] = 1,
+    threads: Annotated[int, option("serve_threads", "--threads")] = 1,
+    runs: Annotated[int | None, option("runs", "--runs")] = None,
     decoders: Annotated[int | None, option("decoders", "--decoders")] = None,
     max_batch: Annotated[int, option("max_batch", "--max-batch")] = 8,
     max_wait_ms: Annotated[float, option("max_wait_ms", "--max-wait-ms")] = 2.0,
@@ -36,7 +36,8 @@ def serve(
     from otoyol.serve import serve as run
 
     limits = Limits(
-        threads=cores() if threads is None else threads, runs=runs, decoders=cores() if decoders is None else decoders,
+        threads=threads, runs=max(1, cores() // max(1, threads)) if runs is None else runs,
+        decoders=max(1, cores() // 2) if decoders is None else decoders,
         max_batch=max_batch, max_wait_ms=max_wait_ms, queue=queue, max_bytes=max_bytes, max_pixels=max_pixels,
         timeout_s=timeout, read_timeout_s=read_timeout, idle_s=idle, connections=connections, drain_s=drain,
     )  # fmt: skip

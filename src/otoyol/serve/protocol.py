@@ -7,7 +7,7 @@ does not take its answers, would keep its connection for ever.
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, cast
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -23,6 +23,32 @@ BUSY = (
 ) % (len(_TOLD), _TOLD)
 
 
+class Corked:
+    """A transport that sends what is written in one round of the loop together: an answer's head and its body are one
+    system call, and one packet."""
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport, self._loop = transport, loop
+        self._held: list[bytes] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def write(self, data: bytes) -> None:
+        if not self._held:
+            self._loop.call_soon(self._flush)
+        self._held.append(data)
+
+    def close(self) -> None:
+        self._flush()
+        self._transport.close()
+
+    def _flush(self) -> None:
+        if self._held:
+            self._transport.write(b"".join(self._held))
+            self._held.clear()
+
+
 def bounded_protocol(limits: Limits) -> type[H11Protocol]:
     """A protocol class for uvicorn's ``http``."""
 
@@ -33,7 +59,7 @@ def bounded_protocol(limits: Limits) -> type[H11Protocol]:
         _sending: asyncio.TimerHandle | None = None
 
         def connection_made(self, transport: Any) -> None:
-            super().connection_made(transport)
+            super().connection_made(cast(Any, Corked(transport, self.loop)))
             if len(self.connections) > limits.connections:
                 transport.write(BUSY)
                 transport.close()

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
 from otoyol.serve.batcher import Batcher
 from otoyol.serve.engine import Engine
 from otoyol.serve.limits import Limits
+from otoyol.serve.mail import Mail
 from otoyol.serve.metrics import Metrics
 from otoyol.serve.prepare import Prepared, prepare
 from otoyol.serve.refusal import Refusal
@@ -36,6 +37,7 @@ class Service:
         self._seated = self._stray = 0
         self._pool = ThreadPoolExecutor(limits.decoders, thread_name_prefix="otoyol-decode")
         self._batcher: Batcher | None = None
+        self._mail: Mail | None = None
 
     def start(self) -> None:
         """Run every size of batch once, then answer. Raises OtoyolError where the artifact does not run."""
@@ -92,7 +94,7 @@ class Service:
             batcher.give_up()
             raise
         try:
-            output = await asyncio.wrap_future(batcher.submit(image.array))
+            output = await self._mailbox().awaited(batcher.submit(image.array))
         except Exception as error:
             raise Refusal(500, "model", type(error).__name__, "an image that the engine runs on") from error
         if not all(np.isfinite(part).all() for part in (output if isinstance(output, tuple) else (output,))):
@@ -103,22 +105,23 @@ class Service:
         """Decoded in the pool. What is no longer waited for keeps its place until its thread is free again."""
         job = self._pool.submit(prepare, data, self.engine.metadata, self.limits.max_pixels)
         try:
-            return await asyncio.wrap_future(job)
+            return cast(Prepared, await self._mailbox().awaited(job))
         except asyncio.CancelledError:
-            if job.running():
+            if not job.cancel() and not job.done():
                 self._stray += 1
-                job.add_done_callback(_later(asyncio.get_running_loop(), self._found))
+                mail = self._mailbox()
+                job.add_done_callback(lambda _: mail.post(self._found))
             raise
 
     def _found(self) -> None:
         self._stray -= 1
 
-
-def _later(loop: asyncio.AbstractEventLoop, call: Callable[[], None]) -> Callable[[Future[Any]], None]:
-    def done(_: Future[Any]) -> None:
-        loop.call_soon_threadsafe(call)
-
-    return done
+    def _mailbox(self) -> Mail:
+        """The running loop's; another loop than before gets one of its own."""
+        loop = asyncio.get_running_loop()
+        if self._mail is None or self._mail.loop is not loop:
+            self._mail = Mail(loop)
+        return self._mail
 
 
 def _rows(engine: Engine) -> Callable[[np.ndarray], Any]:

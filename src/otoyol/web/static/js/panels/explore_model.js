@@ -35,7 +35,7 @@ export function misses(sample, limits, i) {
     const value = sample.values(limit.quantity)?.[i];
     if (value === undefined || value === null) return [];
     const beyond = limit.at_least ? limit.limit - value : value - limit.limit;
-    return beyond > 0 ? [{ ...limit, value, share: limit.limit ? beyond / limit.limit : Infinity }] : [];
+    return beyond > 0 ? [{ ...limit, value, share: beyond / (limit.limit || 1) }] : [];
   });
 }
 

@@ -1,0 +1,169 @@
+// Explore: a sample of a space as scatter and parallel coordinates, held against budgets; its front as a list.
+import { Refused } from "../ask.js";
+import { h, say } from "../dom.js";
+import { parallel, scatter, usuallyMore } from "./explore_charts.js";
+import { mountForm } from "./explore_form.js";
+import { WITHIN, cloud, front, rangesFrom, rangesText, standing, typed } from "./explore_model.js";
+import { frontTable, leftOut, picked, rangeFields } from "./explore_tables.js";
+
+let kept = null; // {key, drawn}: the last sample, so that another language or theme does not draw it again
+
+/** `macs:more` → {name, more}. */
+const plane = (word) => {
+  const [, name, sense] = /^(.*?)(:more|:less)?$/.exec(word);
+  return { name, more: sense ? sense === ":more" : usuallyMore(name) };
+};
+
+export default {
+  id: "explore",
+  view: "explore",
+  parts: ["figures"],
+  mount(root, context) {
+    const { t } = context;
+    const said = h("p", { class: "told", role: "status" });
+    const wrong = h("p", { class: "wrong", role: "alert", hidden: true });
+    const pictures = h("div", { class: "charts", hidden: true });
+    const below = h("div", { hidden: true });
+    const filter = rangeFields(context, (ranges) => keep(ranges));
+    const list = frontTable(context, (i) => load(i));
+    const out = leftOut(context);
+    const card = picked(context, (i) => load(i));
+    const form = mountForm(context, { draw: () => draw(), budgets: () => limitsAnew(), plane: () => repaint() });
+    const [one, other] = [h("div", { class: "tall" }), h("div", { class: "tall" })];
+    pictures.append(one, card.element, other);
+    below.append(filter.element, h("h3", {}, t("explore.front_title")), list.element, out.element);
+    root.append(h("p", { class: "hint" }, t("explore.lead")), form.element, wrong, said, pictures, below);
+
+    let charts = null;
+    let sample = null;
+    let drawn = null;
+    let limits = [];
+    let ranges = rangesFrom(context.state().ranges);
+    let here = null; // the page's design: {spec, figures}
+    let busy = false;
+    let counted = ""; // batch and number type of the sample's figures
+    const countedAs = () => `${context.state().batch} ${context.state().dtype}`;
+
+    function fail(error) {
+      if (!(error instanceof Refused)) throw error;
+      say(wrong, error.status === 0 ? t("refused.silent") : error.message);
+      wrong.hidden = false;
+      form.mark(error.field);
+    }
+
+    function clear() {
+      wrong.hidden = true;
+      form.mark("");
+    }
+
+    async function draw() {
+      if (busy) return;
+      busy = true;
+      counted = countedAs();
+      clear();
+      form.busy(true);
+      const { spec, space, text, count, seed, batch, dtype, predict, budgets } = context.state();
+      const body = {
+        spec, space, text: space === "text" ? text : "", count, seed, batch, dtype, latency: predict === "yes",
+        budgets: typed(budgets),
+      };
+      try {
+        const key = JSON.stringify(body);
+        if (kept?.key !== key) kept = { key, drawn: await context.ask("/api/explore", body) };
+        ({ drawn } = kept);
+        sample = cloud(drawn);
+        limits = drawn.budgets;
+        ranges = Object.fromEntries(Object.entries(ranges).filter(([name]) => sample.names.includes(name)));
+        form.sampled(drawn, sample.names);
+        repaint();
+        context.announce(said.textContent);
+      } catch (error) {
+        fail(error);
+      } finally {
+        busy = false;
+        form.busy(false);
+        if (counted !== countedAs()) draw();
+      }
+    }
+
+    /** Other budgets: what they mean is asked, the sample stays. */
+    async function limitsAnew() {
+      clear();
+      try {
+        ({ budgets: limits } = await context.ask("/api/budgets", { budgets: typed(context.state().budgets) }));
+        repaint();
+        if (sample) context.announce(said.textContent);
+      } catch (error) {
+        fail(error);
+      }
+    }
+
+    /** Set ranges, null for none, and keep them in the URL. */
+    function keep(changes) {
+      const next = { ...ranges, ...changes };
+      Object.entries(next).forEach(([name, range]) => { if (!range) delete next[name]; });
+      if (rangesText(next) === rangesText(ranges)) return;
+      ranges = next;
+      context.set({ ranges: rangesText(ranges) });
+      repaint();
+    }
+
+    /** The plane that the state asks for, or the usual one where this sample has no such figures. */
+    const axes = () => ["x", "y"].map((axis) => {
+      const asked = plane(context.state()[axis]);
+      return sample.names.includes(asked.name) ? asked : plane(axis === "x" ? "macs" : "params");
+    });
+
+    function repaint() {
+      if (!sample) return;
+      const [x, y] = axes();
+      const states = standing(sample, limits, ranges);
+      const within = Array.from(states.keys()).filter((i) => states[i] === WITHIN);
+      const best = front(sample, within, x, y);
+      const view = { sample, states, front: best, x, y, limits, ranges, here: standsAt(x, y) };
+      pictures.hidden = below.hidden = false;
+      charts ??= [scatter(one, context, { pick, ranges: keep }), parallel(other, context, { pick, ranges: keep })];
+      charts.forEach((chart) => chart.draw(view));
+      filter.update(sample, ranges);
+      list.update(sample, best, x, y, here?.spec);
+      out.update(sample, limits, drawn);
+      say(said, t("explore.told", {
+        seen: drawn.seen, within: states.filter((s) => s !== 2).length, kept: within.length, front: best.length,
+      }));
+    }
+
+    /** Where the page's design stands in the plane; its `depth` are blocks, and here layers are meant. */
+    function standsAt(x, y) {
+      const at = [x, y].map(({ name }) => (name === "depth" ? undefined : here?.figures[name]));
+      return at.every(Number.isFinite) ? at : null;
+    }
+
+    /** A design was clicked: one within the budgets is loaded, of another is told what it misses. */
+    function pick(i) {
+      const within = standing(sample, limits, {})[i] === WITHIN;
+      card.show(sample, limits, i, within);
+      if (within) load(i);
+    }
+
+    function load(i) {
+      card.show(sample, limits, i, true);
+      context.announce(t("explore.loaded", { design: sample.text(i) }));
+      context.load(sample.text(i));
+    }
+
+    return {
+      update(design) {
+        form.update();
+        const { theme } = document.documentElement.dataset;
+        const before = here;
+        here = { spec: design.spec, figures: design.figures, theme };
+        if (!before || counted !== countedAs()) draw();
+        else if (before.theme !== theme) repaint();
+        else if (sample && before.spec !== design.spec) {
+          charts[0].mark(standsAt(...axes()));
+          list.now(design.spec);
+        }
+      },
+    };
+  },
+};

@@ -1,0 +1,133 @@
+// Probes and trainings beside the design: files dropped or picked, which stay in the browser, and those of
+// `otoyol studio --runs`, which the server reads and never writes.
+import { Refused } from "../ask.js";
+import { h, say } from "../dom.js";
+import { curves, curveTable } from "./results_charts.js";
+import { MAX_BYTES, Malformed, readFile } from "./results_read.js";
+
+const MAX_FILES = 12;
+const kept = new Map(); // name → file read; they outlive a change of language
+
+export default {
+  id: "runs",
+  view: "runs",
+  parts: [],
+  mount(root, context) {
+    const { t } = context;
+    const wrong = h("div", { role: "alert" });
+    const input = h("input", {
+      type: "file", multiple: true, accept: ".json,.csv", id: "runs-files", "aria-describedby": "runs-note",
+      onchange: async () => { await take([...input.files]); input.value = ""; },
+    });
+    const drop = h("div", { class: "drop" }, h("label", { for: "runs-files" }, t("runs.pick")), input,
+      h("small", { id: "runs-note" }, t("runs.note")));
+    const served = h("div", { class: "served", hidden: true });
+    const files = h("ul", { class: "files" });
+    const which = h("select", { id: "runs-figure", onchange: () => { context.set({ figure: which.value }); paint(); } });
+    const chooser = h("div", { class: "ask", hidden: true }, h("label", { for: "runs-figure" }, t("runs.figure")), which);
+    const picture = h("div", { class: "tall", hidden: true });
+    const numbers = curveTable(context);
+    const facts = h("div", {});
+    root.append(h("p", { class: "hint" }, t("runs.lead")), drop, served, wrong, files, chooser, picture, numbers.element, facts);
+
+    const hold = (event) => { event.preventDefault(); drop.classList.toggle("over", event.type === "dragover"); };
+    for (const kind of ["dragover", "dragleave", "drop"]) root.addEventListener(kind, hold);
+    root.addEventListener("drop", (event) => take([...event.dataTransfer.files]));
+
+    let drawn = null;
+    let asked = false;
+    let design = "";
+
+    const trouble = (name, text) => wrong.append(h("p", { class: "wrong" }, h("strong", {}, name), " ", text));
+    const sentence = (error) => {
+      if (error instanceof Malformed) return t(`runs.wrong.${error.key}`, error.facts);
+      if (error instanceof Refused) return error.status ? error.message : t("refused.silent");
+      throw error;
+    };
+
+    /** Read dropped files one by one: what one lacks does not stop the others. */
+    async function take(given) {
+      wrong.replaceChildren();
+      for (const file of given) {
+        try {
+          if (file.size > MAX_BYTES) throw new Malformed("large", { most: MAX_BYTES });
+          add(file.name, await file.text());
+        } catch (error) {
+          trouble(file.name, sentence(error));
+        }
+      }
+      paint();
+    }
+
+    async function takeServed(name) {
+      wrong.replaceChildren();
+      try {
+        add(name, (await context.ask("/api/run", { name })).text);
+        remember();
+      } catch (error) {
+        trouble(name, sentence(error));
+      }
+      paint();
+    }
+
+    function add(name, text) {
+      if (!kept.has(name) && kept.size >= MAX_FILES) throw new Malformed("many", { most: MAX_FILES });
+      kept.set(name, readFile(name, text));
+      context.announce(t("runs.read", { name }));
+    }
+
+    /** The names of served files are part of the address; files of this computer are nobody else's business. */
+    const names = new Set();
+    const remember = () => context.set({ files: [...kept.keys()].filter((name) => names.has(name)).join("|").slice(0, 2000) });
+
+    async function listServed() {
+      asked = true;
+      try {
+        const { served: on, files: found, more } = await context.ask("/api/runs", {});
+        if (!on) return;
+        found.forEach(({ name }) => names.add(name));
+        served.hidden = false;
+        const rows = found.map(({ name, bytes }) => h("li", {}, h("button", { type: "button", class: "link", onclick: () => takeServed(name) }, name), ` ${context.number(bytes, "bytes")}`));
+        served.replaceChildren(h("h3", {}, t("runs.served")), rows.length ? h("ul", { class: "box", role: "list", tabindex: "0", "aria-label": t("runs.served") }, rows) : h("p", {}, t("runs.none_served")),
+          more ? h("p", { class: "hint" }, t("runs.more")) : "");
+        for (const name of context.state().files.split("|").filter((one) => names.has(one) && !kept.has(one))) await takeServed(name);
+      } catch (error) {
+        trouble("", sentence(error));
+      }
+    }
+
+    function paint() {
+      files.replaceChildren(...[...kept.values()].map((file) => h("li", {}, h("code", {}, file.name), ` ${t(`runs.kind.${file.kind}`)} `,
+        file.design ? h("button", { type: "button", onclick: () => context.load(file.design) }, t("runs.load", { design: file.design })) : null, " ",
+        h("button", { type: "button", "aria-label": t("runs.remove_named", { name: file.name }), onclick: () => { kept.delete(file.name); if (names.has(file.name)) remember(); paint(); input.focus(); } }, t("runs.remove")))));
+      const all = [...new Set([...kept.values()].flatMap((file) => [...file.figures.keys()]))];
+      chooser.hidden = picture.hidden = numbers.element.hidden = !all.length;
+      if (all.length) {
+        const now = all.includes(context.state().figure) ? context.state().figure : all.includes("loss") ? "loss" : all[0];
+        which.replaceChildren(...all.map((name) => h("option", { value: name }, figureName(name))));
+        which.value = now;
+        const found = [...kept.values()].filter((file) => file.figures.has(now)).map((file) => ({ file: file.name, alone: kept.size === 1, design, ...file.figures.get(now) }));
+        drawn ??= curves(picture, context);
+        numbers.update(figureName(now), drawn.draw(figureName(now), found, t));
+      }
+      facts.replaceChildren(...[...kept.values()].filter((file) => file.facts.length || file.said.length).map((file) => h("section", {},
+        h("h3", {}, file.name), file.said.map((line) => h("p", {}, line)),
+        file.facts.length ? h("div", { class: "box", role: "region", tabindex: "0", "aria-label": file.name }, h("table", {}, h("tbody", {},
+          file.facts.map(([key, value]) => h("tr", {}, h("th", { scope: "row", class: "words" }, key), h("td", { class: "words" }, typeof value === "number" ? context.number(value, Number.isInteger(value) ? "" : ".4g") : String(value))))))) : null)));
+    }
+
+    const figureName = (name) => (context.has(`runs.figures.${name}`) ? t(`runs.figures.${name}`) : name);
+
+    let before = "";
+    return {
+      update(answer) {
+        const now = `${answer.spec} ${document.documentElement.dataset.theme}`;
+        if (!asked) listServed();
+        if (now === before) return;
+        before = now;
+        design = answer.spec;
+        paint();
+      },
+    };
+  },
+};

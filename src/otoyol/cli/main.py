@@ -31,6 +31,9 @@ VERBS = (
     "trials",
     "measure",
     "probe",
+    "train",
+    "evaluate",
+    "predict",
     "cost",
     "memory",
     "draw",
@@ -45,6 +48,7 @@ VERBS = (
 EXTRAS = {"torch": "torch", "torchvision": "torch", "safetensors": "torch", "timm": "timm", "matplotlib": "plot",
           "sklearn": "demo", "PIL": "demo", "onnx": "ort", "onnxruntime": "ort",
           "fastapi": "serve", "uvicorn": "serve", "prometheus_client": "serve",
+          "lightning_fabric": "train", "pytorch_lightning": "train", "tensorboard": "train",
           "optuna": "trials", "sqlalchemy": "trials", "psycopg": "trials"}  # fmt: skip
 
 FINE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130

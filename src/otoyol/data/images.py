@@ -45,12 +45,16 @@ class Images(Dataset[tuple[Tensor, int]]):
         return len(self.names)
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        return normalised(covered(self.pixels(index), self.image), self.image.channels), self.labels[index]
+
+    def pixels(self, index: int) -> Tensor:
+        """The image as it is, uint8 (1 or 3, height, width). Raises OtoyolError where it cannot be read."""
         try:
             picture = self._open(index)
         except unreadable_errors() as error:
             reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
             raise OtoyolError(f"image: cannot read {self.names[index]} ({reason})") from None
-        return prepared(picture, self.image, self.names[index]), self.labels[index]
+        return pixels(picture, self.image.channels, self.names[index])
 
     def __getitems__(self, indices: Sequence[int]) -> list[tuple[Tensor, int]]:
         """The samples of one batch, without those that are skipped."""
@@ -86,44 +90,50 @@ def unreadable_errors() -> tuple[type[Exception], ...]:
 
 
 def prepared(picture: Image, image: Input, name: str) -> Tensor:
-    """A Pillow image as float32 (C, H, W): :func:`fitted`, then :func:`normalised` by ImageNet's mean and std.
+    """A Pillow image as float32 (C, H, W): scaled to cover the input, cropped at the centre, normalised.
 
     Raises SpecError where a coloured image meets an input that has neither 1 nor 3 channels.
     """
-    mean, std = ([of[channel % 3] for channel in range(image.channels)] for of in (MEAN, STD))
-    return normalised(fitted(picture, image, name), mean, std)
+    return normalised(covered(pixels(picture, image.channels, name), image), image.channels)
 
 
-def fitted(picture: Image, image: Input, name: str) -> Tensor:
-    """A Pillow image as uint8 (C, H, W): scaled to cover the input, cropped at the centre. Raises as :func:`pixels`."""
-    from torchvision.transforms.v2 import functional as f
+def pixels(picture: Image, channels: int, name: str) -> Tensor:
+    """A Pillow image as uint8 (3, height, width), or (1, height, width) where it is grey or ``channels`` is 1.
 
-    x = pixels(picture, image, name)
-    scale = max(image.height / picture.height, image.width / picture.width)
-    cover = [max(image.height, math.ceil(picture.height * scale)), max(image.width, math.ceil(picture.width * scale))]
-    if cover != [picture.height, picture.width]:
-        x = f.resize(x, cover, antialias=True)
-    return f.center_crop(x, [image.height, image.width]).expand(image.channels, -1, -1)
-
-
-def normalised(x: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
-    """uint8 (C, H, W) as float32 ``(x / 255 - mean) / std``, channel by channel."""
-    from torchvision.transforms.v2 import functional as f
-
-    return f.normalize(f.to_dtype(x, torch.float32, scale=True), list(mean), list(std))
-
-
-def pixels(picture: Image, image: Input, name: str) -> Tensor:
-    """A Pillow image's pixels as uint8, (1, H, W) where it or the input is grey, else (3, H, W).
-
-    Raises SpecError where a coloured image meets an input that has neither 1 nor 3 channels.
+    Raises SpecError where a coloured image meets neither 1 nor 3 channels.
     """
     from PIL.Image import fromarray
     from torchvision.transforms.v2 import functional as f
 
     grey = picture.mode in ("1", "L", "LA") or picture.mode.startswith("I;16")
-    if not grey and image.channels not in (1, 3):
-        raise SpecError("input.channels", image.channels, f"1 or 3 for coloured images ({name})")
+    if not grey and channels not in (1, 3):
+        raise SpecError("input.channels", channels, f"1 or 3 for coloured images ({name})")
     if picture.mode.startswith("I;16"):
         picture = fromarray((np.asarray(picture) >> 8).astype(np.uint8))  # convert() would cut at 255
-    return f.pil_to_tensor(picture.convert("L" if grey or image.channels == 1 else "RGB"))
+    x: Tensor = f.pil_to_tensor(picture.convert("L" if grey or channels == 1 else "RGB"))
+    return x
+
+
+def covered(x: Tensor, image: Input, share: float = 1.0) -> Tensor:
+    """(c, h, w) scaled so that its centre crop of the input's size is ``share`` of its shorter side; that crop."""
+    from torchvision.transforms.v2 import functional as f
+
+    height, width = x.shape[-2:]
+    if share == 1.0 and (height, width) == (image.height, image.width):
+        return x
+    scale = max(image.height / height, image.width / width) / share
+    cover = [max(image.height, math.ceil(height * scale)), max(image.width, math.ceil(width * scale))]
+    if cover != [height, width]:
+        x = f.resize(x, cover, antialias=True)
+    cropped: Tensor = f.center_crop(x, [image.height, image.width])
+    return cropped
+
+
+def normalised(x: Tensor, channels: int) -> Tensor:
+    """uint8 (1 or 3, H, W) as float32 (C, H, W) around 0; one channel is repeated."""
+    from torchvision.transforms.v2 import functional as f
+
+    x = f.to_dtype(x, torch.float32, scale=True).expand(channels, -1, -1)
+    mean, std = ([of[channel % 3] for channel in range(channels)] for of in (MEAN, STD))
+    done: Tensor = f.normalize(x, mean, std)
+    return done

@@ -1,13 +1,14 @@
-"""load("digits" | DIR): where the images come from, and which of them are for training."""
+"""load("digits" | "cifar10:DIR" | DIR): where the images come from, and which of them are for training."""
 
 from __future__ import annotations
 
 import hashlib
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 from otoyol.data.images import Images, Unreadable
+from otoyol.data.torchvision_sets import TORCHVISION, picture_of, torchvision_images
 from otoyol.errors import OtoyolError, SpecError
 from otoyol.spec import Input
 
@@ -20,11 +21,13 @@ TEST_FOLDERS = ("test", "val")
 ONE_IN = 5  # where the source has no split of its own, one sample in so many is for testing
 
 
-def load(source: str, image: Input, split: Split, *, unreadable: Unreadable = "stop") -> Images:
+def load(source: str, image: Input, split: Split, *, unreadable: Unreadable = "stop", download: bool = False) -> Images:
     """The images of ``source`` that are for training or for testing, as samples that fit ``image``.
 
     ``digits`` is the set that scikit-learn ships: 1,797 grey images of 8×8, of which the last fifth, in their order,
-    is for testing. Anything else is a folder: ``DIR/train/<class>/*`` with ``DIR/test`` or ``DIR/val`` beside it, or
+    is for testing. ``cifar10:DIR``, ``cifar100:DIR`` and ``fashion-mnist:DIR`` are torchvision's, in its files below
+    DIR, fetched only with ``download``. Anything else is a folder: ``DIR/train/<class>/*`` with ``DIR/test`` or
+    ``DIR/val`` beside it (ImageNet's layout is one of these), or
     ``DIR/<class>/*``, of which one image in five is for testing, chosen by its name alone.
     ``unreadable``: whether an image that cannot be read stops the reader or is skipped, see :class:`Images`.
 
@@ -33,7 +36,14 @@ def load(source: str, image: Input, split: Split, *, unreadable: Unreadable = "s
     for field, given, allowed in (("split", split, get_args(Split)), ("unreadable", unreadable, get_args(Unreadable))):
         if given not in allowed:
             raise SpecError(field, given, " or ".join(allowed))
-    return _digits(image, split) if source == "digits" else _folder(Path(source), image, split, unreadable)
+    if source == "digits":
+        return _digits(image, split)
+    name, _, place = source.partition(":")
+    if name in TORCHVISION:
+        if not place:
+            raise SpecError("data", source, f"{name}:DIR, with the folder of its files")
+        return torchvision_images(name, Path(place), image, split, download)
+    return _folder(Path(source), image, split, unreadable)
 
 
 def _digits(image: Input, split: Split) -> Images:
@@ -45,12 +55,14 @@ def _digits(image: Input, split: Split) -> Images:
     chosen = slice(0, -tests) if split == "train" else slice(-tests, None)
     names = [f"digits[{index}]" for index in range(len(pixels))][chosen]
     labels = found.target[chosen].tolist()
-    return Images(names, labels, [str(n) for n in found.target_names], image, partial(_digit, pixels[chosen]))
+    return Images(names, labels, [str(n) for n in found.target_names], image, partial(picture_of, pixels[chosen]))
 
 
 def _folder(root: Path, image: Input, split: Split, unreadable: Unreadable) -> Images:
     if not root.is_dir():
-        raise SpecError("data", str(root), "digits, or a folder of images by class")
+        raise SpecError(
+            "data", str(root), f"digits, or a folder of images by class, or {', '.join(TORCHVISION)} with :DIR"
+        )
     train = root / "train"
     if not train.is_dir():
         classes = _classes(root)
@@ -66,12 +78,6 @@ def _folder(root: Path, image: Input, split: Split, unreadable: Unreadable) -> I
     paths = [path for path, _ in samples]
     labels = [label for _, label in samples]
     return Images([str(path) for path in paths], labels, list(classes), image, partial(_opened, paths), unreadable)
-
-
-def _digit(pixels: Any, index: int) -> Image:
-    from PIL.Image import fromarray
-
-    return fromarray(pixels[index])
 
 
 def _opened(paths: list[Path], index: int) -> Image:

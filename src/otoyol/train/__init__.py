@@ -1,7 +1,11 @@
-"""Training. ``train_steps`` is the plain loop for short runs; ``accuracy`` is what it reached, ``ShortTraining`` a
-trial of a design."""
+"""Training. ``fit`` trains as a configuration says and can be killed at any step; ``load_run`` reads a run back.
+``train_steps`` is the plain loop for short runs, ``accuracy`` what it reached, ``ShortTraining`` a trial of a design.
+"""
 
 from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
 
 from otoyol.errors import MissingExtraError
 
@@ -13,4 +17,23 @@ except ModuleNotFoundError as error:
 from otoyol.train.short import Step, accuracy, constant, cosine, train_steps
 from otoyol.train.trial import ShortTraining
 
-__all__ = ["ShortTraining", "Step", "accuracy", "constant", "cosine", "train_steps"]
+if TYPE_CHECKING:
+    from otoyol.train.files import read_config
+    from otoyol.train.fit import Fitted, fit
+    from otoyol.train.folder import Trained, load_run
+
+_HOME = {
+    "Fitted": "otoyol.train.fit", "Trained": "otoyol.train.folder", "fit": "otoyol.train.fit",
+    "load_run": "otoyol.train.folder", "read_config": "otoyol.train.files",
+}  # fmt: skip  # each loaded when first used: fit needs pytorch-lightning
+
+__all__ = [
+    "Fitted", "ShortTraining", "Step", "Trained", "accuracy", "constant", "cosine", "fit", "load_run", "read_config",
+    "train_steps",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(importlib.import_module(_HOME[name]), name)
+    raise AttributeError(f"module 'otoyol.train' has no attribute {name!r}")

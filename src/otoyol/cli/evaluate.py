@@ -1,0 +1,39 @@
+"""otoyol evaluate: a trained model's metrics over a split."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from otoyol.cli.options import Json, Lang, option
+from otoyol.cli.output import Table, write, write_json
+from otoyol.cli.words import language, number, word
+
+
+def evaluate(
+    run: Annotated[Path, option("trained")],
+    *,
+    data: Annotated[str | None, option("evaluate_data", "--data")] = None,
+    weights: Annotated[Literal["last", "best"], option("trained_weights", "--weights")] = "last",
+    on_error: Annotated[Literal["stop", "skip"], option("on_error", "--on-error")] = "stop",
+    workers: Annotated[int, option("workers", "--workers")] = 0,
+    out: Annotated[Path | None, option("evaluate_out", "--out", "-o")] = None,
+    json: Json = False,
+    lang: Lang = None,
+) -> None:
+    tongue = language(lang)
+    from otoyol.train.after import evaluate as judge
+    from otoyol.train.folder import load_run
+
+    found = judge(load_run(run, weights, data), skip=on_error == "skip", workers=workers, folder=out)
+    if json:
+        write_json(found)
+        return
+    figures = [
+        (name, "–" if value is None else number(value, tongue, ".4f")) for name, value in found["metrics"].items()
+    ]
+    said = word("evaluate.done", tongue, weights=found["weights"], samples=found["samples"])
+    items = [said, Table("", (word("head.metric", tongue), word("head.figure", tongue)), figures)]
+    if found["left_out"]:
+        items.append(word("train.left_out", tongue, count=len(found["left_out"])))
+    write(items)

@@ -1,0 +1,324 @@
+"""The training loop: one optimiser step after another, each a function of its number and of what the steps before left.
+
+A step's samples, their augmentation, the model's own randomness and the learning rate all follow from the step's
+number and the seed, so a checkpoint is the model, the optimiser, the average, the scaler and a few numbers, and a run
+that goes on from one ends with the weights of a run that was never interrupted.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from otoyol.errors import TrainingError
+from otoyol.train.config import Config
+from otoyol.train.ema import Average
+from otoyol.train.freeze import hold
+from otoyol.train.judge import Interrupted, judge
+from otoyol.train.loader import Batches, Reader
+from otoyol.train.log import Log
+from otoyol.train.machine import Fabric, laid_out, prepared_model, total
+from otoyol.train.optim import make_optimiser, set_lr
+from otoyol.train.order import TrainingKeys, check_split, validation_keys
+from otoyol.train.schedule import factor
+from otoyol.train.seeds import seed_of
+from otoyol.train.signals import Stop
+from otoyol.train.store import Store
+from otoyol.train.task import Built, Metric, Task
+
+SKIPPED_IN_A_ROW = 20  # steps without a finite loss after which skipping is no help
+
+
+@dataclass
+class Progress:
+    """What a checkpoint keeps beside tensors. ``step``: optimiser steps done. ``settled``: the last step whose row,
+    evaluation and best weights are dealt with. ``sums``: of the loss and its parts since the last row, over ``steps``
+    steps. ``left_out``: unreadable samples, ``nan_steps``: steps that were skipped, counted from 1."""
+
+    step: int = 0
+    settled: int = 0
+    sums: list[float] = field(default_factory=list)
+    steps: int = 0
+    updates: int = 0
+    seconds: float = 0.0
+    log_size: int = 0
+    metrics: dict[str, float] = field(default_factory=dict)
+    best: dict[str, Any] = field(default_factory=dict)
+    left_out: list[str] = field(default_factory=list)
+    nan_steps: list[int] = field(default_factory=list)
+
+
+class Told(NamedTuple):
+    """What a listener is told after each step, and with ``metrics`` after an evaluation."""
+
+    step: int
+    steps: int
+    epoch: float
+    loss: float
+    lr: float
+    images_per_second: float
+    metrics: dict[str, float] | None = None
+
+
+class Stopped(Exception):  # noqa: N818 (a way out, no error)
+    """A signal was heeded. ``saved``: the step of the checkpoint to go on from, None where there is none."""
+
+    def __init__(self, saved: int | None) -> None:
+        super().__init__()
+        self.saved = saved
+
+
+class Trainer:
+    """One run of one task in ``folder``. ``identity``: plain data on what the run is, kept in each checkpoint."""
+
+    def __init__(
+        self, task: Task, config: Config, folder: Path, fabric: Fabric, stop: Stop,
+        identity: dict[str, Any] | None = None,
+        tell: Callable[[Told], None] = lambda _: None, save_best: Callable[[dict[str, Tensor]], None] = lambda _: None,
+    ) -> None:  # fmt: skip
+        self.task, self.config, self.folder, self.fabric, self.stop = task, config, folder, fabric, stop
+        self.identity, self.tell, self.save_best = identity or {}, tell, save_best
+        self.recipe, self.run = config.recipe, config.run
+        self.world, self.rank = fabric.world_size, fabric.global_rank
+        self.samples = len(task.train)
+        self.steps = self.recipe.total_steps(self.samples)
+        check_split(self.recipe.batch, self.recipe.accumulate, self.world)
+        per_epoch = max(1, -(-self.samples // self.recipe.batch))
+        self.evaluate_every = self.run.evaluate_every or per_epoch
+        self.state = Progress(sums=[0.0] * (1 + len(task.parts)))
+        self.store = Store(folder / "checkpoints", self.run.checkpoints.keep)
+        self.columns = (
+            "step", "epoch", "lr", "loss", *task.parts, *(f"val_{name}" for name in task.metrics), "seconds",
+            "images_per_second",
+        )  # fmt: skip
+        self.metric: Metric | None = None
+        self.saved: int | None = None
+        self.saved_moment: tuple[int, int] | None = None
+        self.log: Log | None = None
+
+    def build(self) -> Built:
+        """The fresh model, its first weights decided by the seed."""
+        torch.manual_seed(seed_of("model", self.run.seed))
+        built = self.task.build()
+        self.frozen = built.frozen
+        self.model = prepared_model(built.model, self.run, self.fabric)
+        return Built(self.model, self.frozen)
+
+    def train(self, content: dict[str, Any] | None) -> None:
+        """All steps that are left; ``content`` is a checkpoint's, None for a fresh run. Raises TrainingError where the
+        loss is not finite, Stopped after a signal, OtoyolError for what the disk or the data refuse."""
+        if content is not None:
+            self.model.load_state_dict(content["model"])
+            self.state = Progress(**content["progress"])
+        self.optimiser = make_optimiser(self.model, self.recipe.optimiser)
+        compiled: nn.Module = torch.compile(self.model) if self.run.compile else self.model  # type: ignore[assignment]
+        self.wrapped, self.stepper = self.fabric.setup(compiled, self.optimiser)
+        if content is not None:
+            self.optimiser.load_state_dict(content["optimiser"])
+            self.fabric.strategy.precision.load_state_dict(content["scaler"])
+            self.saved, self.saved_moment = self.state.step, (self.state.step, self.state.settled)
+        ema = self.recipe.ema
+        self.average = None if ema is None else Average(self.model, ema.decay, ema.warm)
+        if self.average is not None and content is not None:
+            self.average.load(content["average"])
+        self._open_loaders()
+        try:
+            if self.rank == 0:
+                self.log = Log(self.folder, self.columns, self.state.log_size, step=self.state.step,
+                               tensorboard=self.run.tensorboard)  # fmt: skip
+            self._steps()
+        except RuntimeError as error:
+            if self.stop.asked and self.world > 1:  # another rank has left already
+                raise Stopped(self.saved) from None
+            if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error):
+                raise TrainingError(
+                    f"training: not enough memory at step {self.state.step + 1}; {self._kept()}"
+                ) from None
+            raise
+        finally:
+            self.training.close()
+            self.validation.close()
+            if self.log is not None:
+                self.log.close()
+
+    def _open_loaders(self) -> None:
+        run, recipe, task = self.run, self.recipe, self.task
+        skip, pin = run.unreadable == "skip", self.fabric.device.type == "cuda"
+        reader = Reader(task.train, task.collate, run.seed, skip=skip, replace=True)
+        keys = TrainingKeys(
+            self.samples, run.seed, batch=recipe.batch, accumulate=recipe.accumulate, world=self.world,
+            rank=self.rank, first=self.state.step, steps=self.steps,
+        )  # fmt: skip
+        self.training = Batches(reader, keys, workers=run.workers, pin=pin)
+        judges = Reader(task.validation, task.collate, run.seed, skip=skip, replace=False)
+        size = run.evaluation_batch or max(1, recipe.batch // recipe.accumulate // self.world)
+        found = validation_keys(len(task.validation), size, self.world, self.rank)
+        self.validation = Batches(judges, found, workers=run.workers, pin=pin)
+
+    def _steps(self) -> None:
+        batches = iter(self.training)
+        began = since = time.monotonic()
+        done_before = self.state.seconds
+        hold(self.model, self.frozen)
+        while True:
+            now = time.monotonic()
+            self.state.seconds = done_before + now - began
+            if self.stop.asked:
+                self._save()
+                raise Stopped(self.saved)
+            evaluated = self._settle()
+            saves = self.run.checkpoints
+            late = saves.every_seconds is not None and now - since >= saves.every_seconds
+            due = saves.every_steps is not None and self.state.step % saves.every_steps == 0
+            if evaluated or late or (due and self.state.step):
+                self._save()
+                since = time.monotonic()
+            if self.state.step == self.steps:
+                return
+            self._step(batches)
+
+    def _step(self, batches: Iterator[Any]) -> None:
+        """One optimiser step; the gradient is the mean over the global batch."""
+        recipe, step = self.recipe, self.state.step
+        lr = recipe.optimiser.lr * factor(recipe.schedule, step, self.steps)
+        set_lr(self.optimiser, lr)
+        skip = self.run.on_nan == "skip"
+        buffers = [buffer.clone() for buffer in self.model.buffers()] if skip else []
+        sums = torch.zeros(1 + len(self.task.parts), dtype=torch.float64, device=self.fabric.device)
+        for part in range(recipe.accumulate):
+            fetched = next(batches)
+            self._note(fetched.skipped)
+            torch.manual_seed(seed_of("step", self.run.seed, step, self.rank, part))
+            last = part == recipe.accumulate - 1
+            with nullcontext() if last else self.fabric.no_backward_sync(self.wrapped):
+                batch = laid_out(self.fabric.to_device(fetched.batch), self.run.channels_last)
+                loss = self.task.loss(self.wrapped, batch)
+                weight = fetched.samples / recipe.batch
+                self.fabric.backward(loss.total * (weight * self.world))
+            told = [loss.total.detach(), *(loss.parts[name].detach() for name in self.task.parts)]
+            sums += weight * torch.stack([value.double() for value in told])
+        figures = total(self.fabric, sums)
+        if math.isfinite(figures[0]):
+            if recipe.clip is not None:
+                self.fabric.clip_gradients(self.wrapped, self.stepper, max_norm=recipe.clip, error_if_nonfinite=False)
+            self.stepper.step()
+            if self.average is not None:
+                self.average.update(self.state.updates)
+            self.state.updates += 1
+            self.state.sums = [old + new for old, new in zip(self.state.sums, figures, strict=True)]
+            self.state.steps += 1
+        else:
+            self._refuse(figures[0], buffers)
+        self.optimiser.zero_grad(set_to_none=True)
+        self.state.step += 1
+        if self.rank == 0:
+            self.tell(self._told(figures[0]))
+
+    def _refuse(self, loss: float, buffers: list[Tensor]) -> None:
+        """A loss that is not finite: the end, or a step that leaves no trace but its record."""
+        step, lr = self.state.step + 1, self.recipe.optimiser.lr
+        if self.run.on_nan == "stop":
+            raise TrainingError(
+                f"training: the loss is {loss} at step {step}; try a learning rate below {lr:g}, or run.on_nan: skip; "
+                f"{self._kept()}"
+            )
+        self.state.nan_steps.append(step)
+        row = self.state.nan_steps[-SKIPPED_IN_A_ROW:]
+        if len(row) == SKIPPED_IN_A_ROW and row[0] == step - SKIPPED_IN_A_ROW + 1:
+            raise TrainingError(
+                f"training: the loss is {loss} at {len(row)} steps in a row, up to {step}; {self._kept()}"
+            )
+        for buffer, before in zip(self.model.buffers(), buffers, strict=True):
+            buffer.copy_(before)
+
+    def _kept(self) -> str:
+        return "no checkpoint was written yet" if self.saved is None else f"the checkpoint of step {self.saved} is kept"
+
+    def _settle(self) -> bool:
+        """What is due once a step is done: its row in the log, an evaluation, the best weights. Whether there was an
+        evaluation. Done again after an interruption amid it."""
+        state = self.state
+        if state.settled == state.step:
+            return False
+        last = state.step == self.steps
+        evaluating = last or state.step % self.evaluate_every == 0
+        if evaluating:
+            self._evaluate()
+        if self.rank == 0 and self.log is not None and (evaluating or state.step % self.run.log_every == 0):
+            told = self._told(math.nan)
+            means = [value / state.steps if state.steps else None for value in state.sums]
+            figures = dict(zip(("loss", *self.task.parts), means, strict=True))
+            judged = {f"val_{name}": value for name, value in state.metrics.items()} if evaluating else {}
+            self.log.row({
+                "step": state.step, "epoch": round(told.epoch, 6), "lr": told.lr, **figures, **judged,
+                "seconds": round(state.seconds, 3), "images_per_second": round(told.images_per_second, 1),
+            })  # fmt: skip
+        if evaluating or state.step % self.run.log_every == 0:
+            state.sums, state.steps = [0.0] * len(state.sums), 0
+        state.settled = state.step
+        return evaluating
+
+    def _evaluate(self) -> None:
+        self.metric = self.judged()
+        state = self.state
+        if self.metric is None:
+            return
+        state.metrics = {name: float(self.metric.compute()[name]) for name in self.task.metrics}
+        value = state.metrics[self.task.best]
+        if not state.best or value > state.best["metrics"][self.task.best]:
+            state.best = {"step": state.step, "metrics": state.metrics}
+            self.save_best(self.weights())
+        self.tell(self._told(math.nan)._replace(metrics=state.metrics))
+
+    def judged(self) -> Metric | None:
+        """The validation split's metric by the weights that count, on rank 0. Raises Stopped where a signal comes
+        amid it."""
+        try:
+            with self.average.swapped() if self.average is not None else nullcontext():
+                return judge(self.task, self.model, self.validation, self.fabric, self.stop, self._note,
+                             self.run.channels_last)  # fmt: skip
+        except Interrupted:
+            self._save()
+            raise Stopped(self.saved) from None
+        finally:
+            hold(self.model, self.frozen)
+
+    def weights(self) -> dict[str, Tensor]:
+        """The weights that count: the average where there is one."""
+        return self.average.values if self.average is not None else self.model.state_dict()
+
+    def _note(self, names: tuple[str, ...]) -> None:
+        for name in names:
+            if name not in self.state.left_out:
+                self.state.left_out.append(name)
+
+    def _told(self, loss: float) -> Told:
+        state, step = self.state, max(0, self.state.step - 1)
+        lr = self.recipe.optimiser.lr * factor(self.recipe.schedule, step, self.steps)
+        done = state.step * self.recipe.batch
+        speed = done / state.seconds if state.seconds > 0 else 0.0
+        return Told(state.step, self.steps, done / self.samples, loss, lr, speed)
+
+    def _save(self) -> None:
+        """A checkpoint of this moment, on rank 0, unless there is one already."""
+        moment = self.state.step, self.state.settled
+        if self.rank != 0 or self.log is None or self.saved_moment == moment:
+            return
+        if not all(bool(value.isfinite().all()) for value in self.model.parameters()):
+            raise TrainingError(f"training: weights are not finite after step {self.state.step}; {self._kept()}")
+        self.log.sync()
+        self.state.log_size = self.log.size
+        self.store.save(self.state.step, {
+            "identity": self.identity, "model": self.model.state_dict(),
+            "optimiser": self.optimiser.state_dict(), "scaler": self.fabric.strategy.precision.state_dict(),
+            "average": None if self.average is None else self.average.values, "progress": asdict(self.state),
+        })  # fmt: skip
+        self.saved, self.saved_moment = self.state.step, moment

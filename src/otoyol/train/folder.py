@@ -1,0 +1,118 @@
+"""A run's folder: what is in it, and a finished run read back."""
+
+from __future__ import annotations
+
+import json
+import platform
+from importlib import metadata
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from otoyol import __version__
+from otoyol.errors import OtoyolError, SpecError, WeightsError
+from otoyol.spec import Spec
+from otoyol.spec.files import json_text, read_mapping, write_bytes, write_text
+from otoyol.train.config import Config
+from otoyol.train.files import config_of, config_text
+from otoyol.train.task import Task
+from otoyol.weights.files import SPEC_KEY, text_of
+
+CONFIG, RESULT, VERSIONS = "config.yaml", "result.json", "versions.json"
+RUN_KEY = "otoyol.run"  # in the metadata of a run's safetensors: configuration and classes
+PACKAGES = ("torch", "torchvision", "pytorch-lightning", "numpy", "pillow")
+
+
+def open_folder(folder: Path, resume: bool) -> None:
+    """Make the folder, or find it as a run has left it. Raises OtoyolError where it holds a run that is not to be
+    resumed, or cannot be written."""
+    if (folder / CONFIG).exists() and not resume:
+        raise SpecError("out", str(folder), "a folder without a run; --resume goes on with this one")
+    try:
+        (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OtoyolError(f"cannot write {folder}: {error.strerror}") from None
+
+
+def write_start(folder: Path, config: Config) -> None:
+    """What is known before the first step; config.yaml last, since it says that here is a run."""
+    from otoyol.spec import save
+
+    save(config.spec, folder / "spec.yaml")
+    write_text(folder / VERSIONS, json_text(versions()))
+    write_text(folder / CONFIG, config_text(config))
+
+
+def versions() -> dict[str, Any]:
+    """What runs here: bit-equal resumption holds where these and the number of workers and ranks are the same."""
+    found = {}
+    for package in PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return {
+        "otoyol": __version__, "python": platform.python_version(), **found, "torch": torch.__version__,
+        "threads": torch.get_num_threads(), "machine": platform.machine(),
+    }  # fmt: skip
+
+
+def save_weights(path: Path, tensors: dict[str, Tensor], config: Config, task: Task, spec: Spec) -> None:
+    """Weights as safetensors, with design, configuration and classes in the metadata, so that the file is enough."""
+    from safetensors.torch import save
+
+    run = {"config": config.model_dump(mode="json"), "classes": list(task.classes)}
+    plain = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    write_bytes(path, save(plain, {SPEC_KEY: text_of(spec), RUN_KEY: json.dumps(run), "format": "pt"}))
+
+
+class Trained(NamedTuple):
+    """A task with a model that holds trained weights, in evaluation mode."""
+
+    config: Config
+    task: Task
+    model: nn.Module
+    path: Path
+
+
+def load_run(place: Path, which: str = "last", data: str | None = None) -> Trained:
+    """A run's folder, or one of its weight files, as task and model. ``which``: ``last`` or ``best`` of a folder.
+    ``data``: another source than the run's. Raises OtoyolError."""
+    path = place / f"{which}.safetensors" if place.is_dir() else place
+    tensors, run = _read(path)
+    fields = dict(run["config"])
+    if data is not None:
+        fields["data"] = {**fields.get("data", {}), "source": data}
+    config = config_of({**fields, "weights": None, "freeze": []})
+    task = config.open(classes=tuple(run["classes"]))
+    model = task.build().model
+    try:
+        model.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise WeightsError(f"{path.name} does not fit its own design: {str(error).splitlines()[-1].strip()}") from None
+    return Trained(config, task, model.eval(), path)
+
+
+def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            run = json.loads((file.metadata() or {}).get(RUN_KEY, "null"))
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+    except FileNotFoundError:
+        raise OtoyolError(f"cannot read {path}: there is no such file; a run writes it when it is done") from None
+    except (SafetensorError, OSError, ValueError) as error:
+        raise WeightsError(f"{path.name} is no sound safetensors file ({str(error).splitlines()[0][:120]})") from None
+    if not isinstance(run, dict) or not isinstance(run.get("config"), dict) or not isinstance(run.get("classes"), list):
+        raise WeightsError(f"{path.name} was not written by `otoyol train`: it names no configuration and classes")
+    return tensors, run
+
+
+def read_run_config(folder: Path) -> Config:
+    """The configuration that a run was started with. Raises OtoyolError where the folder holds no run."""
+    if not (folder / CONFIG).is_file():
+        raise SpecError("out", str(folder), f"a run's folder, with {CONFIG} in it")
+    return config_of(read_mapping(folder / CONFIG))

@@ -1,0 +1,44 @@
+"""A whole split judged, exactly, over any number of ranks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import nn
+
+from otoyol.train.loader import Batches
+from otoyol.train.machine import Fabric, gathered, laid_out
+from otoyol.train.signals import Stop
+from otoyol.train.task import Metric, Task
+
+
+class Interrupted(Exception):  # noqa: N818 (a way out, no error)
+    """A signal came amid the evaluation."""
+
+
+def judge(
+    task: Task, model: nn.Module, batches: Batches, fabric: Fabric, stop: Stop,
+    note: Callable[[tuple[str, ...]], None] = lambda _: None, channels_last: bool = False,
+) -> Metric | None:  # fmt: skip
+    """The metric over all ranks' ``batches``, on rank 0 (None elsewhere); ``note`` hears of unreadable samples.
+
+    ``model`` is the plain one: DDP would wait for the other ranks at every batch, and theirs may be fewer. It is left
+    in evaluation mode. Raises Interrupted where a signal asks to stop and no other rank would wait.
+    """
+    precision = fabric.strategy.precision
+    metric = task.metric()
+    model.eval()
+    with torch.no_grad(), precision.forward_context():
+        for fetched in batches:
+            if stop.asked and fabric.world_size == 1:
+                raise Interrupted
+            note(fetched.skipped)
+            if fetched.samples:
+                batch = laid_out(fabric.to_device(precision.convert_input(fetched.batch)), channels_last)
+                metric.update(model, batch)
+    states = gathered(fabric, metric.state())
+    if states is None:
+        return None
+    metric.merge(states)
+    return metric

@@ -1,0 +1,85 @@
+"""metrics.csv and TensorBoard's events, continued on resumption without a row twice."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from otoyol.errors import MissingExtraError, OtoyolError
+
+
+class Log:
+    """Rows of figures by step. ``size`` is what a checkpoint keeps: the bytes of metrics.csv at that moment; a log
+    that is opened with it forgets what was written after. A cell without a figure is empty."""
+
+    def __init__(
+        self, folder: Path, columns: Sequence[str], size: int = 0, *, step: int = 0, tensorboard: bool = False
+    ):
+        self.columns = tuple(columns)
+        self.path = folder / "metrics.csv"
+        try:
+            self._file: BinaryIO = self.path.open("r+b" if size else "wb")
+            if size > self.path.stat().st_size:
+                raise OtoyolError(f"{self.path} is shorter than when the checkpoint was written; it was changed since")
+            self._file.truncate(size)
+            self._file.seek(size)
+            if not size:
+                self._write(self.columns)
+        except OSError as error:
+            raise OtoyolError(f"cannot write {self.path}: {error.strerror}") from None
+        self._board = _board(folder / "tensorboard", step) if tensorboard else None
+
+    @property
+    def size(self) -> int:
+        return self._file.tell()
+
+    def row(self, figures: Mapping[str, float | int | None]) -> None:
+        """One row, at once on its way to the disk. Raises OtoyolError where the disk is full."""
+        cells = [figures.get(name) for name in self.columns]
+        self._write(["" if value is None else value if isinstance(value, int) else repr(value) for value in cells])
+        if self._board is not None:
+            step = int(figures["step"] or 0)
+            for name in self.columns[1:]:
+                if (value := figures.get(name)) is not None:
+                    self._board.add_scalar(name, value, step)
+
+    def sync(self) -> None:
+        """Have the rows on the disk before a checkpoint says that they are."""
+        try:
+            os.fsync(self._file.fileno())
+            if self._board is not None:
+                self._board.flush()
+        except OSError as error:
+            raise OtoyolError(f"cannot write {self.path}: {error.strerror}") from None
+
+    def close(self) -> None:
+        self._file.close()
+        if self._board is not None:
+            self._board.close()
+
+    def _write(self, cells: Sequence[Any]) -> None:
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerow(cells)
+        try:
+            self._file.write(text.getvalue().encode())
+            self._file.flush()
+        except OSError as error:
+            raise OtoyolError(f"cannot write {self.path}: {error.strerror}") from None
+
+
+def read_log(path: Path) -> list[dict[str, float | None]]:
+    """The rows of a metrics.csv."""
+    with path.open(encoding="utf-8", newline="") as file:
+        return [{name: float(cell) if cell else None for name, cell in row.items()} for row in csv.DictReader(file)]
+
+
+def _board(folder: Path, step: int) -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ModuleNotFoundError:
+        raise MissingExtraError("tensorboard", "train") from None
+    return SummaryWriter(str(folder), purge_step=step + 1 if step else None)

@@ -1,0 +1,142 @@
+"""Devices, ranks and precision, by Lightning Fabric: one process here, or what torchrun or SLURM has started."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import nn
+
+from otoyol.errors import MissingExtraError, OtoyolError, SpecError
+from otoyol.nn import memory_mode
+from otoyol.nn.trunk import Trunk
+from otoyol.train.config import Recipe, Run
+
+try:
+    from lightning_fabric import Fabric
+    from lightning_fabric.plugins import MixedPrecision
+    from lightning_fabric.strategies import DDPStrategy
+except ModuleNotFoundError as error:
+    raise MissingExtraError("pytorch-lightning", "train") from error
+
+
+class Autocast(MixedPrecision):
+    """Mixed precision that leaves inputs to autocast: Lightning's would cast boxes to 8 bits of mantissa as well."""
+
+    def convert_input(self, data: Any) -> Any:
+        return data
+
+
+def connect(run: Run, recipe: Recipe) -> Fabric:
+    """The engine for this process, its process group joined. Raises SpecError for a device that is not there."""
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    local = int(os.environ.get("LOCAL_WORLD_SIZE", str(world)))
+    device = _device(run.device)
+    if recipe.precision == "16-mixed" and device.type == "cpu":
+        raise SpecError("recipe.precision", recipe.precision, "bf16-mixed or 32-true on a CPU")
+    mixed = recipe.precision in ("bf16-mixed", "16-mixed")
+    precision: Any = {} if mixed else {"precision": recipe.precision}
+    if mixed:
+        precision["plugins"] = [Autocast(recipe.precision, device.type)]
+    devices: Any = local if world > 1 or device.index is None else [device.index]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about the number of CPU processes and the like
+        fabric = Fabric(
+            accelerator=device.type, devices=devices if device.type != "cpu" or world > 1 else 1,
+            num_nodes=max(1, world // local), strategy=DDPStrategy() if world > 1 else "auto", **precision,
+        )  # fmt: skip
+        fabric.launch()
+    return fabric
+
+
+def _device(name: str | None) -> torch.device:
+    try:
+        device = torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        said = str(error).splitlines()[0]
+        raise SpecError("run.device", name, f"a device that torch has here, such as cpu or cuda ({said})") from None
+    return device
+
+
+@contextmanager
+def settings(run: Run) -> Iterator[None]:
+    """torch's threads and determinism as the run wants them, and as they were afterwards."""
+    threads = torch.get_num_threads()
+    modes = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    benchmark = torch.backends.cudnn.benchmark
+    try:
+        if run.threads is not None:
+            torch.set_num_threads(run.threads)
+        if torch.cuda.is_available():
+            torch.use_deterministic_algorithms(run.deterministic, warn_only=True)
+            torch.backends.cudnn.benchmark = not run.deterministic
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        torch.use_deterministic_algorithms(modes[0], warn_only=modes[1])
+        torch.backends.cudnn.benchmark = benchmark
+
+
+def prepared_model(model: nn.Module, run: Run, fabric: Fabric) -> nn.Module:
+    """The model as it will train: memory mode, layout, synchronised norms. Raises SpecError."""
+    if run.sync_batch_norm and fabric.world_size > 1:
+        if fabric.device.type == "cpu":
+            raise SpecError(
+                "run.sync_batch_norm", True, "false on CPUs, where torch has none; group norm is exact there"
+            )
+        model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
+    trunks = [module for module in model.modules() if isinstance(module, Trunk)]
+    if run.memory != "standard" and not trunks:
+        raise SpecError("run.memory", run.memory, "standard, for this model has no trunk of ours")
+    for trunk in trunks:
+        memory_mode(trunk, run.memory)
+    return model.to(memory_format=torch.channels_last) if run.channels_last else model  # type: ignore[call-overload]
+
+
+def laid_out(batch: Any, channels_last: bool) -> Any:
+    """The batch with its images (every four-dimensional tensor) in the layout of the model."""
+    if not channels_last:
+        return batch
+    if isinstance(batch, torch.Tensor):
+        return batch.contiguous(memory_format=torch.channels_last) if batch.ndim == 4 else batch
+    if isinstance(batch, dict):
+        return {key: laid_out(value, True) for key, value in batch.items()}
+    if isinstance(batch, list | tuple):
+        found = [laid_out(value, True) for value in batch]
+        return type(batch)(*found) if hasattr(batch, "_fields") else type(batch)(found)
+    return batch
+
+
+def gathered(fabric: Fabric, value: Any) -> list[Any] | None:
+    """Every rank's ``value`` on rank 0, None elsewhere."""
+    if fabric.world_size == 1:
+        return [value]
+    found: list[Any] | None = [None] * fabric.world_size if fabric.global_rank == 0 else None
+    torch.distributed.gather_object(value, found, dst=0)
+    return found
+
+
+def agreed(fabric: Fabric, what: Any, field: str) -> None:
+    """Raises OtoyolError on every rank where not all have the same ``what``."""
+    if fabric.world_size == 1:
+        return
+    found: list[Any] = [None] * fabric.world_size
+    torch.distributed.all_gather_object(found, what)
+    if odd := [rank for rank, other in enumerate(found) if other != found[0]]:
+        raise OtoyolError(f"{field}: rank {odd[0]} has {_short(found[odd[0]])}, rank 0 has {_short(found[0])}")
+
+
+def _short(value: Any, most: int = 200) -> str:
+    return str(value)[:most]
+
+
+def total(fabric: Fabric, values: torch.Tensor) -> Sequence[float]:
+    """The sum over all ranks, as numbers."""
+    summed: Any = fabric.all_reduce(values, reduce_op="sum") if fabric.world_size > 1 else values
+    found: list[float] = summed.tolist()
+    return found

@@ -23,6 +23,7 @@ def studio(
     port: Annotated[int, option("port", "--port")] = PORT,
     table: Annotated[tuple[Path, ...], option("tables", "--table")] = (),
     runs: Annotated[Path | None, option("studio_runs", "--runs")] = None,
+    runs: Annotated[Path | None, option("studio_runs", "--runs")] = None,
     open: Annotated[bool, option("open", "--open")] = False,
     lang: Lang = None,
 ) -> None:
@@ -61,7 +62,8 @@ def _listen(port: int) -> socket.socket:
     """A listening socket; 0 takes a free port. Raises OtoyolError where the port is taken."""
     if not 0 <= port <= 65_535:
         raise SpecError("port", port, "a whole number from 0 to 65535")
-    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    # By its protocol asyncio knows that it may send small answers at once (TCP_NODELAY).
+    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((HOST, port))

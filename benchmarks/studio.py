@@ -1,0 +1,122 @@
+"""The studio in headless Chromium: from a slider's input event to painted charts, the server's share, the page's bytes.
+
+    python benchmarks/studio.py [--moves 200] [--view overview]
+
+Server and browser share this machine's cores, as they do for a user. A move sets a width or depth slider to another
+value and sends its input event; its time ends in the frame after the one in which every panel was updated and every
+visible chart has drawn. Depths are 1 to 12 a stage, widths 8 to 2048; designs hardly ever repeat, so nothing comes from a
+cache. The overview is what the requirements speak of; the other views are told beside it, and the memory view plays a
+training step through in six modes. The last line is one JSON object.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import shutil
+import socket
+import statistics
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import uvicorn
+from playwright.sync_api import sync_playwright
+
+from otoyol.web import make_app
+
+DESIGN = "resnet50@attention=se"
+VIEWS = ("overview", "network", "memory", "why")
+WARM_UP = 10
+SLIDERS = ".stage [data-key$=widths] input[type=range], .stage [data-key$=depths] input[type=range]"
+
+# One move: set a slider, wait for the page's own word that the panels are up to date, then for the frame behind it.
+MOVE = """async ([selector, share]) => {
+  const sliders = [...document.querySelectorAll(selector)];
+  const slider = sliders[Math.floor(share * 997) % sliders.length];
+  const before = slider.value;
+  const most = slider.closest("[data-key$=depths]") ? 11 : Number(slider.max);
+  const span = most - Number(slider.min);
+  do { slider.value = Number(slider.min) + Math.floor(Math.random() * (span + 1)); } while (slider.value === before);
+  performance.clearResourceTimings();
+  const start = performance.now();
+  const shown = new Promise((done) => document.addEventListener("otoyol:shown", done, { once: true }));
+  slider.dispatchEvent(new Event("input", { bubbles: true }));
+  await shown;
+  await new Promise((done) => requestAnimationFrame(() => {
+    const { port1, port2 } = new MessageChannel();
+    port1.onmessage = done;
+    port2.postMessage(0);
+  }));
+  const end = performance.now();
+  const asked = performance.getEntriesByType("resource").filter((entry) => entry.name.endsWith("/api/design"));
+  const app = (entry) => entry.serverTiming.find((timing) => timing.name === "app").duration;
+  return { ms: end - start, server: Math.max(...asked.map(app)), wire: Math.max(...asked.map((e) => e.duration)) };
+}"""
+BYTES = """() => [...performance.getEntriesByType("navigation"), ...performance.getEntriesByType("resource")]
+  .filter((entry) => !entry.name.includes("/api/design")).reduce((sum, entry) => sum + entry.encodedBodySize, 0)"""
+
+
+@contextlib.contextmanager
+def serving() -> Iterator[str]:
+    """A studio on a free port of the loopback."""
+    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)  # as `otoyol studio` does
+    listening.bind(("127.0.0.1", 0))
+    listening.listen(128)
+    server = uvicorn.Server(uvicorn.Config(make_app(), log_level="warning", access_log=False))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}/"
+    finally:
+        server.should_exit = True
+        thread.join()
+        listening.close()
+
+
+def quantile(values: list[float], share: float) -> float:
+    return sorted(values)[min(len(values) - 1, int(share * len(values)))]
+
+
+def figures(moves: list[dict[str, float]]) -> dict[str, float]:
+    total, server, wire = ([move[key] for move in moves] for key in ("ms", "server", "wire"))
+    return {
+        "moves": len(moves),
+        "paint_p50_ms": round(statistics.median(total), 1),
+        "paint_p95_ms": round(quantile(total, 0.95), 1),
+        "paint_max_ms": round(max(total), 1),
+        "server_p50_ms": round(statistics.median(server), 2),
+        "server_p95_ms": round(quantile(server, 0.95), 2),
+        "request_p50_ms": round(statistics.median(wire), 1),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--moves", type=int, default=200)
+    parser.add_argument("--view", choices=VIEWS, action="append")
+    given = parser.parse_args()
+    told: dict[str, Any] = {"benchmark": "studio", "design": DESIGN, "cores": os.cpu_count(), "views": {}}
+    with serving() as address, sync_playwright() as playwright:
+        root = ["--no-sandbox"] if os.geteuid() == 0 else []
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=[*root, "--disable-quic"])
+        told["chromium"] = browser.version
+        for view in given.view or VIEWS:
+            page = browser.new_page(viewport={"width": 1280, "height": 800})
+            page.goto(f"{address}#v=1&spec={DESIGN}&pin=resnet50&view={view}")
+            page.wait_for_selector("#panel-figures dd:not(:empty)")
+            page.wait_for_load_state("networkidle")
+            told["page_bytes"] = page.evaluate(BYTES)
+            found = [page.evaluate(MOVE, [SLIDERS, k / 7]) for k in range(WARM_UP + given.moves)][WARM_UP:]
+            told["views"][view] = figures(found)
+            print(view, told["views"][view], flush=True)
+            page.close()
+        browser.close()
+    told |= told["views"].get("overview", {})
+    print(json.dumps(told))
+
+
+if __name__ == "__main__":
+    main()

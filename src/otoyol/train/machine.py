@@ -18,7 +18,7 @@ from otoyol.train.config import Recipe, Run
 
 try:
     from lightning_fabric import Fabric
-    from lightning_fabric.plugins import MixedPrecision
+    from lightning_fabric.plugins import DoublePrecision, MixedPrecision
     from lightning_fabric.strategies import DDPStrategy
 except ModuleNotFoundError as error:
     raise MissingExtraError("pytorch-lightning", "train") from error
@@ -31,6 +31,13 @@ class Autocast(MixedPrecision):
         return data
 
 
+class Double(DoublePrecision):
+    """Doubles that stay so: Lightning's hands the loss logits of 24 bits of mantissa."""
+
+    def convert_output(self, data: Any) -> Any:
+        return data
+
+
 def connect(run: Run, recipe: Recipe) -> Fabric:
     """The engine for this process, its process group joined. Raises SpecError for a device that is not there."""
     world = int(os.environ.get("WORLD_SIZE", "1"))
@@ -39,9 +46,11 @@ def connect(run: Run, recipe: Recipe) -> Fabric:
     if recipe.precision == "16-mixed" and device.type == "cpu":
         raise SpecError("recipe.precision", recipe.precision, "bf16-mixed or 32-true on a CPU")
     mixed = recipe.precision in ("bf16-mixed", "16-mixed")
-    precision: Any = {} if mixed else {"precision": recipe.precision}
+    precision: Any = {}
     if mixed:
         precision["plugins"] = [Autocast(recipe.precision, device.type)]
+    elif recipe.precision == "64-true":
+        precision["plugins"] = [Double()]
     devices: Any = local if world > 1 or device.index is None else [device.index]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about the number of CPU processes and the like

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -206,7 +205,7 @@ BROKEN = {
     "list.json": ("[1, 2]", "holds no JSON object"),
     "none.json": ('{"runs": []}', "holds no runs"),
     "wrong.json": (json.dumps({"runs": [{**PROBE["runs"][0], "losses": [1, "x"]}]}), "runs[0].losses[1]"),
-    "lacks.json": ('{"runs": [{"spec": "x", "losses": [], "snapshots": [{"blocks": [{}]}]}]}', "blocks[0].grad_in is missing"),
+    "lacks.json": ('{"runs": [{"spec": "x", "losses": [], "snapshots": [{"blocks": [{}]}]}]}', "grad_in is missing"),
     "cells.csv": ("step,loss\n1,2\n2\n", "row 3: 1 cell where the head has 2"),
     "words.csv": ("step,loss\n1,two\n", "row 2, loss: “two” is no number"),
     "bare.csv": ("1,2\n3,4\n", "no head of column names"),

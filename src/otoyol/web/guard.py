@@ -93,7 +93,9 @@ class Guard:
             raise Refusal(405, f"methods {', '.join(METHODS)}")
         if scope["method"] != "POST":
             return
-        if headers.get(b"sec-fetch-site", [b"same-origin"])[0] not in (b"same-origin", b"none"):
+        own = (b"http://" + hosts[0], b"https://" + hosts[0])  # a balancer may end TLS
+        strange = any(origin not in own for origin in headers.get(b"origin", ()))
+        if strange or headers.get(b"sec-fetch-site", [b"same-origin"])[0] not in (b"same-origin", b"none"):
             raise Refusal(403, "questions come from this page or from no page")
         if headers.get(b"content-type", [b""])[0].split(b";")[0].strip() != b"application/json":
             raise Refusal(415, "a body of application/json")
@@ -131,9 +133,8 @@ def _headers(scope: Scope) -> dict[bytes, list[bytes]]:
 def _name(host: bytes) -> str:
     """The host without its port."""
     text = host.decode("latin-1").lower()
-    if text.startswith("["):
-        return text.partition("]")[0] + "]"
-    return text.partition(":")[0]
+    name, colon, port = text.rpartition(":") if not text.endswith("]") else (text, "", "")
+    return name if colon and port.isdecimal() else text
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:

@@ -23,7 +23,6 @@ def studio(
     port: Annotated[int, option("port", "--port")] = PORT,
     table: Annotated[tuple[Path, ...], option("tables", "--table")] = (),
     runs: Annotated[Path | None, option("studio_runs", "--runs")] = None,
-    runs: Annotated[Path | None, option("studio_runs", "--runs")] = None,
     open: Annotated[bool, option("open", "--open")] = False,
     lang: Lang = None,
 ) -> None:

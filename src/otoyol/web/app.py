@@ -41,8 +41,10 @@ def make_app(
     return app
 
 
-async def _refused(_: Request, error: Exception) -> Response:
-    return reply({"error": told(error)}, 422)
+async def _refused(request: Request, error: Exception) -> Response:
+    """422, or 200 where a page wants it so: to a page a refusal is an answer, and browsers log any other status as an
+    error of the page's own."""
+    return reply({"error": told(error)}, 200 if request.headers.get("x-refusals") == "answers" else 422)
 
 
 async def _no_such(_: Request, error: Exception) -> Response:

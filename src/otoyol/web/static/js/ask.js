@@ -10,13 +10,16 @@ export class Refused extends Error {
 
 /** POST JSON and give the answer's JSON. Throws Refused; status 0 is a server that does not answer. */
 export async function ask(path, body) {
-  const answer = await send(path, body);
-  return answer.json();
+  const answer = await (await send(path, body)).json();
+  if (answer.error) throw new Refused(answer.error, 422);
+  return answer;
 }
 
 /** POST JSON and give the answer as a file's bytes. Throws Refused. */
 export async function askFile(path, body) {
-  return (await send(path, body)).blob();
+  const answer = await send(path, body);
+  if (answer.headers.get("content-type") === "application/json") throw new Refused((await answer.json()).error, 422);
+  return answer.blob();
 }
 
 async function send(path, body) {
@@ -24,7 +27,7 @@ async function send(path, body) {
   try {
     answer = await fetch(path, {
       method: "POST",
-      headers: { "content-type": "application/json" },
+      headers: { "content-type": "application/json", "x-refusals": "answers" },
       body: JSON.stringify(body),
     });
   } catch {

@@ -15,7 +15,7 @@ const GROUPS = {
   training: ["zero_init", "drop_path"],
   head: ["head", "taps", "dilation_first"],
 };
-const OPEN = ["input", "stages", "block"];
+const OPEN = matchMedia("(max-width: 700px)").matches ? [] : ["input", "stages", "block"];
 
 /** {accept(own, shown), refuse(error, offers)}: `own` is the design as asked for, `shown` what came of it. */
 export function mountControls(root, context) {

@@ -5,7 +5,7 @@ import { mountControls } from "./controls.js";
 import { h, say } from "./dom.js";
 import { loadWords, translator } from "./i18n.js";
 import { VIEWS, panels } from "./panels.js";
-import { decode, encode, withEdits } from "./state.js";
+import { decode, encode, split, withEdits } from "./state.js";
 import { mountTop } from "./top.js";
 
 // Of these parts a baseline is worth asking for: they hold figures.
@@ -162,9 +162,12 @@ function question(parts) {
   return body;
 }
 
+const partsNow = () => [...new Set(visible().flatMap(({ panel }) => panel.parts))].filter((part) => part !== "op" || state.op);
+const familyOf = (spec) => (choices.families.includes(split(spec).family) ? split(spec).family : choices.families[0]);
+
 const refresh = () => send(state);
 const send = latest(async (asked, overtaken) => {
-  const parts = [...new Set(visible().flatMap(({ panel }) => panel.parts))].filter((part) => part !== "op" || state.op);
+  const parts = partsNow();
   const here = context;
   try {
     const wanted = ask("/api/design", question(parts));
@@ -211,6 +214,13 @@ function paint() {
 
 /** Say what is wrong beside its control, keep the last design in view, and offer the nearest valid ones. */
 async function refuse(asked, error, overtaken) {
+  if (!shown) { // an address that was shared: the family is shown until something valid is chosen
+    shown = await ask("/api/design", { ...question(partsNow()), spec: familyOf(asked.spec), match: null }).catch(() => null);
+    if (shown) {
+      controls.accept(shown, shown);
+      paint();
+    }
+  }
   visible().forEach(({ section }) => section.classList.add("stale"));
   if (error.status === 0) {
     controls.refuse({ field: "", message: words.t("refused.silent") }, []);

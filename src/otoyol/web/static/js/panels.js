@@ -14,4 +14,4 @@ import stages from "./panels/stages.js";
 import taps from "./panels/taps.js";
 
 export const VIEWS = ["overview", "network", "memory", "why", "explore", "runs"];
-export const panels = [figures, block, costs, stages, road, network, taps, memory, latency, highway, answers, explore, runs];
+export const panels = [figures, block, costs, road, stages, network, taps, memory, latency, highway, answers, explore, runs];

@@ -15,6 +15,9 @@ export function mountTop(root, context) {
   const vary = select(t("vary.title"), ["widths", "depths", "both"].map((v) => [v, t(`vary.${v}`)]), (value) => set({ vary: value }));
   const table = choices.tables.length > 1
     ? select(t("table"), choices.tables.map((where) => [where, where]), (value) => set({ table: value })) : null;
+  vary.element.hidden = true;
+  if (table) table.element.hidden = true;
+  const mini = h("p", { class: "mini", "aria-hidden": "true" });
   const matched = h("p", { class: "matched", role: "status", hidden: true });
   const lang = select(t("language"), choices.languages.map((l) => [l, l === "en" ? "English" : "Türkçe"]), (value) => set({ lang: value }));
   const theme = select(t("theme.title"), [["", t("theme.auto")], ["light", t("theme.light")], ["dark", t("theme.dark")]], (value) => set({ theme: value }));
@@ -22,11 +25,19 @@ export function mountTop(root, context) {
     h("div", { class: "brand" }, h("h1", {}, "otoyol ", h("span", {}, "studio")), lang.element, theme.element),
     h("div", { class: "bar" }, h("div", { class: "what" }, name, pinned),
       h("div", { class: "tools" }, pin, equal.element, vary.element, table?.element ?? "", take(context))),
-    matched,
+    matched, mini,
   );
   return {
-    update(design) {
+    update(design, baseline) {
       const now = state();
+      const { params, macs, train_bytes: held } = design.figures;
+      const base = baseline?.figures;
+      const share = (value, old) => (old ? ` ${context.signed(value / old - 1, ".0%")}` : "");
+      say(mini, [
+        `${context.number(params, "si")}${share(params, base?.params)}`,
+        `${context.number(macs, "si")} MAC${share(macs, base?.macs)}`,
+        `${context.number(held, "bytes")}${share(held, base?.train_bytes)}`,
+      ].join(" · "));
       say(name, design.spec);
       say(pin, now.pin ? t("pin.unset") : t("pin.set"));
       pin.setAttribute("aria-pressed", String(Boolean(now.pin)));
@@ -45,7 +56,7 @@ export function mountTop(root, context) {
       if (design.match) {
         const { wanted, reached, difference, within, reason } = design.match;
         const form = now.equal.endsWith("bytes") ? "bytes" : now.equal === "latency" ? ".3g" : "si";
-        const facts = { quantity: t(`equal.${now.equal}`), wanted: context.number(wanted, form), reached: context.number(reached, form), difference: context.signed(difference, ".2%") };
+        const facts = { quantity: now.equal === "latency" ? t("panel.latency") : t(`report.quantity.${now.equal}`), wanted: context.number(wanted, form), reached: context.number(reached, form), difference: context.signed(difference, ".2%") };
         say(matched, within ? t("matched", facts) : `${t("unmatched", facts)} ${reason}`);
         matched.classList.toggle("bad", !within);
       }

@@ -1,6 +1,11 @@
 // A training step in every memory mode: its peak, what is held for backward, and what that costs in work.
 import { h, table } from "../dom.js";
 
+const rounded = (value) => (value === undefined ? undefined : Math.round(value * 1000) / 1000);
+
+/** A step between round figures of bytes: about four of them up to `most`. */
+const step = (most) => 2 ** Math.ceil(Math.log2(Math.max(most, 4) / 4));
+
 export default {
   id: "memory",
   view: "memory",
@@ -20,7 +25,7 @@ export default {
         drawn.draw({
           grid: { left: 122, right: 84, top: 30, bottom: 24 },
           legend: { top: 0, left: 0, itemWidth: 14, textStyle: { color: ink }, formatter: (name) => t(`memory.${name}`) },
-          xAxis: { type: "value", axisLabel: { color: muted, formatter: (value) => number(value, "bytes") }, splitNumber: 4, splitLine: { lineStyle: { color: line } } },
+          xAxis: { type: "value", axisLabel: { color: muted, formatter: (value) => number(value, "bytes") }, interval: step(Math.max(...memory.map(({ peak_bytes: peak }) => peak))), splitLine: { lineStyle: { color: line } } },
           yAxis: { type: "category", inverse: true, data: memory.map((step) => step.mode), axisLabel: { color: muted }, axisTick: { show: false } },
           tooltip: { trigger: "item", formatter: ({ seriesName, name, value }) => `${name}\n${t(`memory.${seriesName}`)}: ${number(value, "bytes")}` },
           series: [
@@ -34,7 +39,7 @@ export default {
           step.mode,
           { text: number(step.peak_bytes, "bytes"), note: change(step.peak_bytes, base.get(step.mode)?.peak_bytes, "bytes") },
           { text: number(step.held_bytes, "bytes"), note: change(step.held_bytes, base.get(step.mode)?.held_bytes, "bytes") },
-          { text: `${number(step.work, ".3f")}×`, note: change(step.work, base.get(step.mode)?.work, ".3f") },
+          { text: `${number(step.work, ".3f")}×`, note: change(rounded(step.work), rounded(base.get(step.mode)?.work), ".3f") },
         ]));
       },
     };

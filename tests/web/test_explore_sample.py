@@ -12,6 +12,8 @@ from otoyol.errors import SpecError
 from otoyol.search.linear import layers, receptive_field
 from otoyol.web.explore import (
     MAX_DESIGNS,
+    MAX_MARKS,
+    MAX_OPENED,
     MAX_STRUCTURES,
     SPACES,
     Ready,
@@ -109,9 +111,10 @@ def test_a_space_goes_to_text_and_back() -> None:
         ("base: nothing", "family"),
         ("base: resnet50\nchoices: {block: [basic], widths: [8-16-32-64]}\nwidths: {low: 1, high: 8}", "space.widths"),
         ("{" + '"a":{' * 40, "file"),
-        ("[" * 300, "nested too deeply"),
+        ("[" * 40, "nested too deeply"),
+        ("[" * 100, "at most 60"),
         ("a: " + "x" * 5_000, "at most 4096"),
-        ("[" + "1," * 500, "at most 400"),
+        ("[" + "1," * 500, "at most 300"),
         ("base: *anchor", "aliases"),
         ("base: !!python/object:os.system x", "tags"),
         ("base: resnet50\ndepths: {low: 1, high: .nan}", "space.depths"),
@@ -163,3 +166,10 @@ def test_budgets_are_read_once_and_for_all() -> None:
     for wrong in (["macs<4"], ["flops<=4"], ["depth<=4"], ["macs<=1", "macs>=2"], ["macs<=1"] * 13, ["macs<=nan"]):
         with pytest.raises(SpecError, match="budget"):
             budgets(wrong, known)
+
+
+def test_shipped_spaces_are_far_from_the_bounds_of_text() -> None:
+    for kind in ("classification", "detection", "around"):
+        text = space_text(space_of(kind, "resnet50"))
+        assert sum(map(text.count, ",:-\n[{")) < MAX_MARKS / 2
+        assert text.count("[") + text.count("{") < MAX_OPENED / 2

@@ -142,7 +142,7 @@ EXPLORE: list[tuple[Any, str]] = [
     ({"count": 5_001}, "from 1 to 5000"),
     ({"seed": -1}, "seed"),
     ({"space": "everything"}, "space"),
-    ({"space": "text", "text": "[" * 4_000}, "at most 400"),
+    ({"space": "text", "text": "[" * 4_000}, "at most 300"),
     ({"space": "text", "text": "a: &a [x]\nb: *a"}, "YAML without"),
     ({"space": "text", "text": "x" * 5_000}, "text"),
     ({"space": "text", "text": f"base: resnet18\nchoices: {{drop_path: [{RATES}]}}"}, "at most 128"),

@@ -33,7 +33,8 @@ MAX_DESIGNS = 5_000
 MAX_STRUCTURES = 128
 MAX_STAGES = 8
 MAX_TEXT = 4_096
-MAX_MARKS = 400  # of punctuation in a pasted space: YAML is read at some 20 µs a mark
+MAX_MARKS = 300  # of punctuation in a pasted space: YAML is read at some 20 µs a mark,
+MAX_OPENED = 60  # and at the square of the brackets that nothing closes
 MAX_BUDGETS = 12
 MAX_SEED = 2**32 - 1
 MAX_DEPTH, MAX_WIDTH = 4_096, 65_536  # of one stage, as everywhere
@@ -76,6 +77,8 @@ def _data(text: str) -> Any:
         raise SpecError("space", f"{len(text)} characters", f"at most {MAX_TEXT}")
     if (marks := sum(map(text.count, ",:-\n[{"))) > MAX_MARKS:
         raise SpecError("space", f"{marks} marks of punctuation", f"at most {MAX_MARKS}; otoyol search takes more")
+    if (opened := text.count("[") + text.count("{")) > MAX_OPENED:
+        raise SpecError("space", f"{opened} lists and mappings", f"at most {MAX_OPENED}; otoyol search takes more")
     return loads(text, ".json" if text.lstrip().startswith("{") else ".yaml")
 
 

@@ -1,4 +1,4 @@
-"""The studio under load: python benchmarks/studio_load.py [--clients 200] [--seconds 60] [--think 1.0]
+"""The studio under load: python benchmarks/studio_load.py [--clients 200] [--seconds 60] [--think 2.0]
 
 `otoyol studio` in a process of its own; this process is its clients, each with a connection that it keeps. A client
 asks what a page asks, waits for the answer, thinks (exponentially distributed, ``--think`` seconds in the mean) and
@@ -197,7 +197,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--clients", type=int, default=200)
     parser.add_argument("--seconds", type=float, default=60.0)
-    parser.add_argument("--think", type=float, default=1.0)
+    parser.add_argument("--think", type=float, default=2.0)
     parser.add_argument("--rounds", type=int, default=30, help="refusals of each kind")
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()

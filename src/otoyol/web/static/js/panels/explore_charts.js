@@ -152,18 +152,18 @@ export function parallel(root, context, on) {
       tooltip: { show: false },
       legend: { top: 6, left: 8, textStyle: { color: colour.ink } },
       parallel: {
-        left: 40, right: 60, top: 64, bottom: 24,
+        left: 40, right: 60, top: 74, bottom: 24,
         parallelAxisDefault: {
           nameLocation: "end", nameGap: 14, realtime: false,
           areaSelectStyle: { width: 16, borderWidth: 1, borderColor: colour.link, color: colour.link, opacity: 0.25 },
         },
       },
       parallelAxis: sample.names.map((name, dim) => ({
-        id: name, dim, name: short(title(context, name)), nameTextStyle: { color: colour.ink, fontSize: 11 },
+        id: name, dim, name: short(title(context, name)), nameTextStyle: { color: colour.ink, fontSize: 11, lineHeight: 13 },
         ...ends(context, name, sample.values(name)),
       })),
       series: [
-        lines("within", t("explore.within"), some.map(row), colour.series2, 0.3, 1),
+        lines("within", t("explore.within"), some.map(row), colour.series2, 0.2, 1),
         lines("front", t("explore.front"), front.map(row), colour.series0, 0.9, 1.8),
       ],
     }, t("explore.parallel_told", { quantities: sample.names.length, lines: some.length + front.length, all: met.length + front.length }));

@@ -36,7 +36,6 @@ export default {
 
     let drawn = null;
     let asked = false;
-    let design = "";
 
     const trouble = (name, text) => wrong.append(h("p", { class: "wrong" }, h("strong", {}, name), " ", text));
     const sentence = (error) => {
@@ -98,7 +97,7 @@ export default {
 
     function paint() {
       files.replaceChildren(...[...kept.values()].map((file) => h("li", {}, h("code", {}, file.name), ` ${t(`runs.kind.${file.kind}`)} `,
-        file.design ? h("button", { type: "button", onclick: () => context.load(file.design) }, t("runs.load", { design: file.design })) : null, " ",
+        file.designs.map((text) => [h("button", { type: "button", onclick: () => context.load(text) }, t("runs.load", { design: text })), " "]).flat(),
         h("button", { type: "button", "aria-label": t("runs.remove_named", { name: file.name }), onclick: () => { kept.delete(file.name); if (names.has(file.name)) remember(); paint(); input.focus(); } }, t("runs.remove")))));
       const all = [...new Set([...kept.values()].flatMap((file) => [...file.figures.keys()]))];
       chooser.hidden = picture.hidden = numbers.element.hidden = !all.length;
@@ -106,7 +105,7 @@ export default {
         const now = all.includes(context.state().figure) ? context.state().figure : all.includes("loss") ? "loss" : all[0];
         which.replaceChildren(...all.map((name) => h("option", { value: name }, figureName(name))));
         which.value = now;
-        const found = [...kept.values()].filter((file) => file.figures.has(now)).map((file) => ({ file: file.name, alone: kept.size === 1, design, ...file.figures.get(now) }));
+        const found = [...kept.values()].filter((file) => file.figures.has(now)).map((file) => ({ file: file.name, alone: kept.size === 1, ...file.figures.get(now) }));
         drawn ??= curves(picture, context);
         numbers.update(figureName(now), drawn.draw(figureName(now), found, t));
       }
@@ -125,7 +124,6 @@ export default {
         if (!asked) listServed();
         if (now === before) return;
         before = now;
-        design = answer.spec;
         paint();
       },
     };

@@ -5,11 +5,8 @@ import { span } from "./explore_model.js";
 const DECADES = 30;
 const COLOURS = ["series0", "series3", "series1", "series4", "series2", "series5"];
 
-/** A curve's name: its own, its file's, or both where several files are shown. */
-const labelOf = (curve, { file, alone }, t) => {
-  const own = alone ? curve.label || file : [file, curve.label].filter(Boolean).join(" · ");
-  return curve.early ? t("runs.early", { name: own }) : own;
-};
+/** What a curve is of: its own name, its file's, or both where several files are shown. */
+const ownName = (curve, { file, alone }) => (alone ? curve.label || file : [file, curve.label].filter(Boolean).join(" · "));
 
 /** The picture. `draw(name, found)`: found are figures with their `file`; gives the curves as they are named. */
 export function curves(root, context) {
@@ -17,23 +14,26 @@ export function curves(root, context) {
   return {
     draw(name, found, t) {
       const colour = context.colours();
-      const all = found.flatMap((figure) => figure.curves.map((curve) => ({ ...curve, label: labelOf(curve, figure, t) })));
-      const bases = [...new Set(all.map((curve) => (curve.early ? "" : curve.label)))].filter(Boolean);
+      const all = found.flatMap((figure) => figure.curves.map((curve) => {
+        const of = ownName(curve, figure);
+        return { ...curve, of, label: curve.early ? t("runs.early", { name: of }) : of };
+      }));
+      const own = [...new Set(all.map((curve) => curve.of))]; // before and after training share a colour
       const values = all.flatMap((curve) => curve.points.map(([, y]) => y));
       const [low, high] = span(values) ?? [0, 1];
       const wide = low > 0 && high > DECADES * low;
       const over = found[0]?.over ?? "";
-      const tone = (curve, i) => colour[COLOURS[(curve.early ? i + 1 : Math.max(0, bases.indexOf(curve.label))) % COLOURS.length]];
+      const tone = (curve) => colour[COLOURS[own.indexOf(curve.of) % COLOURS.length]];
       held.instance.clear();
       held.draw({
-        grid: { left: 12, right: 24, top: 24 + 22 * Math.min(4, all.length), bottom: 36, containLabel: true },
-        legend: { top: 0, left: 0, type: all.length > 4 ? "scroll" : "plain", orient: "vertical", height: 88, textStyle: { color: colour.ink, width: Math.max(160, root.clientWidth - 80), overflow: "truncate" }, pageTextStyle: { color: colour.ink } },
+        grid: { left: 12, right: 24, top: 30 + 22 * Math.min(4, all.length), bottom: 36, containLabel: true },
+        legend: { top: 6, left: 8, itemStyle: { opacity: 0 }, type: all.length > 4 ? "scroll" : "plain", orient: "vertical", height: 88, textStyle: { color: colour.ink, width: Math.max(160, root.clientWidth - 80), overflow: "truncate" }, pageTextStyle: { color: colour.ink } },
         tooltip: { trigger: "axis", backgroundColor: colour.panel, valueFormatter: (value) => (typeof value === "number" ? context.number(value, ".4g") : "–") },
         xAxis: { type: "value", name: axisName(over, context), nameLocation: "middle", nameGap: 26, minInterval: over === "block" ? 1 : 0, min: "dataMin", max: "dataMax", axisLabel: { color: colour.muted, hideOverlap: true, formatter: (value) => context.number(value, ".4g") }, nameTextStyle: { color: colour.ink }, splitLine: { show: false }, axisLine: { lineStyle: { color: colour.muted } } },
         yAxis: { type: wide ? "log" : "value", scale: true, axisLabel: { color: colour.muted, formatter: (value) => context.number(value, ".3g") }, splitLine: { lineStyle: { color: colour.line } } },
-        series: all.map((curve, i) => ({
-          type: "line", name: curve.label, data: curve.points, showSymbol: curve.points.length <= 40, symbolSize: 5, sampling: "lttb",
-          lineStyle: { width: 1.8, type: curve.early ? "dashed" : "solid", color: tone(curve, i) }, itemStyle: { color: tone(curve, i) },
+        series: all.map((curve) => ({
+          type: "line", symbol: "circle", name: curve.label, data: curve.points, showSymbol: curve.points.length <= 40, symbolSize: 5, sampling: "lttb",
+          lineStyle: { width: 1.8, type: curve.early ? "dashed" : "solid", color: tone(curve) }, itemStyle: { color: tone(curve) },
         })),
       }, context.t("runs.told", { figure: name, over: axisName(over, context), count: all.length }));
       return all;

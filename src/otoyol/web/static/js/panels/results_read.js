@@ -1,12 +1,13 @@
 // Files of probes and trainings, read into curves and facts. Pure: text in, plain data out; what is wrong is told by
 // its place. Nothing that is read here goes anywhere.
 //
-// A file becomes {kind, name, design, facts: [[key, value]], said: [sentences], figures: Map}, a figure being
+// A file becomes {kind, name, designs, facts: [[key, value]], said: [sentences], figures: Map}, a figure being
 // {over, curves: [{label, early, points: [[x, y]]}]}; `over` is what x counts: step, epoch or block.
 
 export const MAX_BYTES = 8 * 2 ** 20;
 const MAX_CURVES = 64;
 const MAX_FACTS = 80;
+const MAX_DESIGNS = 8;
 const BLOCK_FIGURES = ["grad_in", "grad_out", "weight_grad", "skip_share", "var_out", "var_branch", "cosine"];
 const OVER = ["step", "epoch", "batch", "iteration"];
 
@@ -56,7 +57,7 @@ function readMetrics(name, text) {
   });
   const figures = new Map(head.flatMap((column, c) => (c === x || !columns[c].length ? [] : [[column, { over: head[x], curves: [{ label: "", points: columns[c] }] }]])));
   if (!figures.size) throw new Malformed("no_rows");
-  return { kind: "metrics", name, design: "", facts: [], said: [], figures };
+  return { kind: "metrics", name, designs: [], facts: [], said: [], figures };
 }
 
 function number(cell, row, column) {
@@ -100,7 +101,7 @@ function readProbe(name, { runs, verdict = [] }) {
   if (!figures.size) throw new Malformed("no_figures");
   const [first] = runs;
   const facts = ["data", "batch", "steps", "lr"].filter((key) => scalar(first[key])).map((key) => [key, first[key]]);
-  return { kind: "probe", name, design: first.spec, facts, said: list(verdict, "verdict").filter((line) => typeof line === "string"), figures };
+  return { kind: "probe", name, designs: [...new Set(runs.map((run) => run.spec))].slice(0, MAX_DESIGNS), facts, said: list(verdict, "verdict").filter((line) => typeof line === "string"), figures };
 }
 
 function point(value, b, place) {
@@ -134,6 +135,6 @@ function readResult(name, data) {
   };
   walk(data, "", 0);
   if (!facts.length) throw new Malformed("no_facts");
-  const design = [data.spec, data.design, data.model?.spec].find((value) => typeof value === "string" && /^[A-Za-z0-9.,=@_/:-]+$/.test(value)) ?? "";
-  return { kind: "result", name, design, facts, said: [], figures: new Map() };
+  const designs = [data.spec, data.design, data.model?.spec].filter((value) => typeof value === "string" && /^[A-Za-z0-9.,=@_/:-]+$/.test(value)).slice(0, 1);
+  return { kind: "result", name, designs, facts, said: [], figures: new Map() };
 }

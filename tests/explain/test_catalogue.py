@@ -80,7 +80,8 @@ def test_the_same_keys_and_placeholders_in_both_languages() -> None:
 
 def test_every_sentence_of_the_answers_can_be_reached(monkeypatch: pytest.MonkeyPatch) -> None:
     said = keys_said(monkeypatch, DESIGNS)
-    assert {key for key in catalogue("en") if not key.startswith(OTHERS)} - said == set()
+    # tests/web holds the page's words to its scripts.
+    assert {key for key in catalogue("en") if not key.startswith((*OTHERS, "studio."))} - said == set()
 
 
 def test_evidence_and_catalogue_hold_the_same_rows() -> None:

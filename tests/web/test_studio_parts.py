@@ -78,7 +78,7 @@ def test_a_block_that_has_gone_shows_its_neighbour() -> None:
 @pytest.mark.parametrize(
     "design",
     ["resnet50", "resnext50_32x4d@attention=cbam", "resnetv2_50@attention=eca", "resnet50@block=inverted,norm=group",
-     "cifar_resnet110_exclusive@depths=1-1-1", "resnet50d@norm=frozen,act=gelu,attention=se,drop_path=0.1,depths=2-2-1-1"],
+     "cifar_resnet110_exclusive@depths=1-1-1", "resnet50d@norm=frozen,act=gelu,attention=se,drop_path=0.1"],
 )  # fmt: skip
 def test_formulas_with_their_numbers_give_their_values(design: str) -> None:
     superscripts = {power: f"**{n}" for n, power in POWERS.items() if power}

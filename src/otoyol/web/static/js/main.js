@@ -80,7 +80,7 @@ function mountResults(root) {
   const mount = (panel, place) => {
     const section = h("section", { class: `panel panel-${panel.id}`, id: `panel-${panel.id}`, "aria-labelledby": `title-${panel.id}` });
     const body = h("div", { class: "body" });
-    section.append(h("h2", { id: `title-${panel.id}` }, words.t(`panel.${panel.id}`)), body);
+    section.append(h("h2", { id: `title-${panel.id}`, class: panel.view === "always" ? "said" : null }, words.t(`panel.${panel.id}`)), body);
     place.append(section);
     mounted.push({ panel, section, handle: panel.mount(body, context) });
   };

@@ -1,0 +1,302 @@
+"""The page in a real browser: charts by their options, diagrams by their elements, state by its URL."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from conftest import serving
+from hypothesis import HealthCheck, given, settings
+from strategies import specs
+
+import otoyol
+from otoyol.cost import count, training
+from otoyol.cost.stages import stage_costs
+from otoyol.explain.text import catalogue, number
+from otoyol.ops.shallow import lower_one
+from otoyol.spec.text import leaves
+from otoyol.web.code import code
+
+Visit = Callable[..., Any]
+FIGURES = "#panel-figures [data-figure={}] dd"
+OPTION = """async (selector) => {
+  const { getInstanceByDom } = await import("/static/vendor/echarts.js");
+  const option = getInstanceByDom(document.querySelector(selector)).getOption();
+  return JSON.parse(JSON.stringify({ series: option.series, yAxis: option.yAxis, textStyle: option.textStyle }));
+}"""
+# Elements past the right edge, and text that is cut off where nothing scrolls and no ellipsis says so.
+CLIPPED = """() => [...document.querySelectorAll("body *")]
+  .filter((e) => e.offsetParent !== null && !e.closest("svg, .box, pre, .diagram, .tabs, .said, .skip, .preview"))
+  .filter((e) => e.getBoundingClientRect().right > innerWidth + 1
+    || (e.scrollWidth > e.clientWidth + 1 && e.clientWidth > 0
+      && ["hidden", "clip"].includes(getComputedStyle(e).overflowX)
+      && getComputedStyle(e).textOverflow !== "ellipsis"))
+  .map((e) => e.outerHTML.slice(0, 90))"""
+SHOWN = """(spec) => new Promise((done, fail) => {
+  const due = setTimeout(() => fail(new Error(`never shown: ${spec}`)), 15000);
+  const look = () => {
+    if (document.querySelector("code.spec")?.textContent !== spec) return void setTimeout(look, 20);
+    clearTimeout(due);
+    done();
+  };
+  look();
+})"""
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    with serving() as url:
+        yield url
+
+
+def at(address: str, **state: object) -> str:
+    return address + "/#v=1" + "".join(f"&{key}={value}" for key, value in state.items())
+
+
+def wait(page: Any, spec: str) -> None:
+    page.evaluate(SHOWN, otoyol.to_text(otoyol.parse(spec)))
+
+
+def until(page: Any, condition: str) -> None:
+    """Wait for a JavaScript expression; wait_for_function would need the policy to allow eval."""
+    for _ in range(500):
+        if page.evaluate(condition):
+            return
+        page.wait_for_timeout(20)
+    raise AssertionError(f"never: {condition}")
+
+
+def test_charts_and_diagrams_show_the_design_and_its_baseline(visit: Visit, address: str) -> None:
+    design = "resnetv2_50@attention=se"
+    page = visit(at(address, spec=design, pin="resnet50"))
+    wait(page, design)
+    spec, base = otoyol.parse(design), otoyol.parse("resnet50")
+    option = page.evaluate(OPTION, "#panel-costs .chart")
+    series = {one["id"]: one["data"] for one in option["series"]}
+    for name, whose in (("design", spec), ("baseline", base)):
+        for metric in ("macs", "params", "activations", "train_bytes"):
+            assert series[f"{name}-{metric}"] == [getattr(part, metric) for part in stage_costs(whose)]
+    assert option["yAxis"][0]["data"] == ["stem", "stage 1", "stage 2", "stage 3", "stage 4", "head"]
+    drawn = page.eval_on_selector_all("#panel-block g[data-op]", "all => all.map(g => g.dataset.op)")
+    assert sorted(drawn) == sorted(op.name for op in lower_one(spec, 1, 0))
+    cost, old = count(spec), count(base)
+    cells = page.locator(FIGURES.format("params")).all_inner_texts()
+    change = cost.params - old.params
+    assert cells[:2] == [number(cost.params, "en", "si"), f"{cost.params:,}"]
+    assert cells[2].startswith("+" + number(change, "en", "si")) and f"{change / old.params:+.1%}" in cells[2]
+    rows = page.locator("#panel-stages tbody tr")
+    assert rows.count() == 6
+    assert "4 × bottleneck-v2" in rows.nth(2).inner_text()
+    assert page.locator("#panel-road .lane .clear").count() == 12
+    assert "resnet50" in page.locator(".pinned").inner_text()
+
+
+def test_a_slider_moves_everything_and_the_address(visit: Visit, address: str) -> None:
+    page = visit(at(address, spec="resnet50"))
+    wait(page, "resnet50")
+    slider = page.locator("[data-key='stage3.depths'] input[type=range]")
+    slider.focus()
+    page.keyboard.press("ArrowRight")
+    wait(page, "resnet50@depths=3-4-7-3")
+    macs = count(otoyol.parse("resnet50@depths=3-4-7-3")).macs
+    assert page.locator(FIGURES.format("macs")).nth(1).inner_text() == f"{macs:,}"
+    until(page, "location.hash === '#v=1&spec=resnet50@depths=3-4-7-3'")
+    # An operator's formula, by keyboard.
+    page.locator("#panel-block g[data-op='stages.1.0.branch.conv2']").focus()
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#panel-block .formulas dd")
+    assert "3² · 128 · 128 · 28 · 28" in page.locator("#panel-block .formulas").inner_text()
+    assert page.evaluate("document.activeElement.dataset.op") == "stages.1.0.branch.conv2"
+    # A fourth stage less, and the tabs by keyboard.
+    page.locator("[data-group=stages] .count-row button").first.click()
+    wait(page, "resnet50@depths=3-4-7,widths=64-128-256,strides=1-2-2,dilations=1-1-1")
+    assert page.locator("fieldset.stage").count() == 3
+    page.locator("#tab-overview").focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    page.wait_for_selector("#panel-memory tbody tr")
+    shown = otoyol.parse(page.locator("code.spec").inner_text())
+    option = page.evaluate(OPTION, "#panel-memory .chart")
+    assert option["series"][0]["data"][0] == training(shown, "standard").peak_bytes
+    assert "otoyol measure" in page.locator("#panel-latency").inner_text()
+
+
+def test_what_cannot_be_built_explains_itself_and_offers_what_can(visit: Visit, address: str) -> None:
+    page = visit(at(address, spec="resnet50"))
+    wait(page, "resnet50")
+    groups = page.locator("[data-key=groups] input[type=number]")
+    groups.fill("3")
+    groups.press("Enter")
+    page.wait_for_selector(".offers button")
+    wrong = page.locator("[data-key=groups] .wrong")
+    assert "a divisor of the 64 channels" in wrong.inner_text()
+    assert groups.get_attribute("aria-invalid") == "true"
+    assert groups.get_attribute("aria-describedby") == wrong.get_attribute("id")
+    assert page.locator("#panel-figures.stale").count() == 1
+    assert page.locator("code.spec").inner_text() == "resnet50"
+    page.locator(".offers button").first.click()
+    wait(page, "resnet50@groups=4")
+    assert page.locator(".notice").inner_text() == "" and not wrong.is_visible()
+    assert groups.input_value() == "4"
+    # A shared address that cannot be built shows its family, and says why.
+    page.goto(at(address, spec="resnet18@act=tanh"))
+    page.reload()
+    page.wait_for_selector(".notice p")
+    assert "act" in page.locator(".notice").inner_text()
+    assert page.locator("[data-key=widths]").count() and page.locator("fieldset.stage").count() == 4
+
+
+def test_equal_budget_holds_while_something_else_moves(visit: Visit, address: str) -> None:
+    page = visit(at(address, spec="resnet18"))
+    wait(page, "resnet18")
+    page.get_by_label("Equal budget").select_option("macs")
+    page.wait_for_selector(".matched:not([hidden])")
+    entry = page.locator("[data-key='stage3.depths'] input[type=number]")
+    entry.fill("6")
+    entry.press("Enter")
+    until(page, "document.querySelector('code.spec').textContent.includes('depths=2-2-6-2')")
+    shown = otoyol.parse(page.locator("code.spec").inner_text())
+    wanted = count(otoyol.parse("resnet18")).macs
+    assert abs(count(shown).macs / wanted - 1) <= 0.01
+    assert shown.stages[2].width != 256
+    assert f"Width {shown.stages[2].width}" in page.locator(".rescaled").nth(2).inner_text()
+    assert entry.input_value() == "6"  # controls keep what was asked
+
+
+def test_every_field_has_a_control(visit: Visit, address: str) -> None:
+    design = "resnet50@stage2.attention=se"
+    page = visit(at(address, spec=design))
+    wait(page, design)
+    page.locator(".own > summary").nth(1).click()
+    keys = set(page.eval_on_selector_all("[data-key]", "all => all.map(e => e.dataset.key)"))
+    wanted = set(leaves(otoyol.parse(design))) | {"family", "batch", "dtype", "optimizer", "stem"}
+    wanted |= {f"stage{i}.{column}" for i in range(1, 5) for column in ("depths", "widths", "strides", "dilations")}
+    wanted |= {
+        f"stage2.{name}" for name in ("block", "expansion", "groups", "group_width", "stride_at", "shortcut", "act")
+    }
+    assert wanted <= keys
+    unnamed = page.evaluate("[...document.querySelectorAll('#controls input, #controls select')]"
+                            ".filter(e => !e.labels.length && !e.getAttribute('aria-label')).length")  # fmt: skip
+    assert unnamed == 0
+    assert page.locator("[data-key='stage2.attention'] select").input_value() == "se"
+
+
+def test_the_address_tells_all_and_needs_no_server(visit: Visit, address: str) -> None:
+    texts: list[str] = []
+
+    @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(specs())
+    def collect(spec: otoyol.Spec) -> None:
+        texts.append(otoyol.to_text(spec))
+
+    collect()
+    page = visit(at(address))
+    page.wait_for_selector("#panel-figures dd:not(:empty)")
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    found = page.evaluate(
+        """async (texts) => {
+          const { decode, encode, split, join, usual } = await import("/static/js/state.js");
+          return texts.map((spec, i) => {
+            const state = { ...usual(), spec, pin: texts[(i + 1) % texts.length], batch: i + 1, view: "why", lang: "tr",
+              theme: "dark", equal: "params", vary: "both", block: `${i % 16}.1`, op: "stages.1.0.branch.conv2" };
+            const again = decode(`#${encode(state)}`);
+            const same = JSON.stringify(again.state) === JSON.stringify(state);
+            return [same, again.wrong.length, join(split(spec)) === spec];
+          });
+        }""",
+        texts,
+    )
+    assert found == [[True, 0, True]] * len(texts) and len(texts) >= 60
+    assert asked == []
+    wrong = page.evaluate(
+        """async () => {
+          const { decode } = await import("/static/js/state.js");
+          return ["#v=2&spec=resnet18", "#v=1&batch=0", "#v=1&spec=a%20b", "#v=1&spec=%E0%A4%A", "#v=1&nonsense=1", "#"]
+            .map((hash) => { const { state, wrong } = decode(hash); return [state.spec, state.batch, wrong]; });
+        }"""
+    )
+    assert wrong == [["resnet50", 1, [name]] for name in ("v", "batch", "spec", "spec", "nonsense")] + [
+        ["resnet50", 1, []]
+    ]
+    for text in sorted(texts, key=len)[-3:]:
+        page.goto(at(address, spec=text, batch=2))
+        wait(page, text)
+        params = count(otoyol.parse(text)).params
+        assert page.locator(FIGURES.format("params")).nth(1).inner_text() == f"{params:,}"
+
+
+@pytest.mark.parametrize("lang", ["en", "tr"])
+def test_a_narrow_page_cuts_nothing_off(visit: Visit, address: str, lang: str) -> None:
+    design = "resnetv2_50@attention=se,groups=2"
+    page = visit(at(address, spec=design, pin="resnet50", lang=lang), viewport={"width": 390, "height": 844})
+    wait(page, design)
+    words = catalogue(lang)
+    assert page.evaluate("document.documentElement.lang") == lang
+    for summary in page.locator(".group > summary").all():
+        summary.click()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert page.evaluate(CLIPPED) == []
+    for view in ("network", "memory", "why"):
+        page.locator(f"#tab-{view}").click()
+        page.wait_for_selector(f"#view-{view}:not([hidden]) :is(tbody tr, svg)")
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390, view
+        assert page.evaluate(CLIPPED) == [], view
+    titles = page.locator("section.panel > h2").all_text_contents()
+    assert {words[f"studio.panel.{name}"] for name in ("block", "costs", "stages", "taps", "memory")} <= set(titles)
+
+
+def test_language_and_theme_change_at_once(visit: Visit, address: str) -> None:
+    page = visit(at(address, spec="resnet18", view="why"), color_scheme="light")
+    wait(page, "resnet18")
+    light = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    page.get_by_label("Language").select_option("tr")
+    until(page, "document.title.includes('omurga')")
+    page.wait_for_selector("#panel-answers .headline:not(:empty)")
+    assert "Otoyol denetimi" in page.locator("#panel-highway").inner_text()
+    page.get_by_label("Tema").select_option("dark")
+    page.locator("#tab-overview").click()
+    page.wait_for_selector("#panel-block svg")
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") != light
+    assert page.evaluate(OPTION, "#panel-costs .chart")["textStyle"]["color"] == "#eef1f5"
+    assert page.evaluate("getComputedStyle(document.querySelector('#panel-block .paper')).fill") == "rgb(20, 23, 28)"
+    until(page, "location.hash.endsWith('&lang=tr&theme=dark')")
+
+
+def test_copies_and_the_report_leave_the_page(visit: Visit, address: str) -> None:
+    design = "resnet18@attention=eca"
+    page = visit(at(address, spec=design, batch=2))
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    wait(page, design)
+    page.locator(".menu > summary").click()
+    wanted = code(otoyol.parse(design), 2, "float32", "momentum")
+    for key in ("text", "yaml", "python", "cli"):
+        page.locator(f"[data-take={key}]").click()
+        until(page, f"document.querySelector('.preview').textContent === {json.dumps(wanted[key])}")
+        assert page.evaluate("navigator.clipboard.readText()") == wanted[key]
+    with contextlib.redirect_stdout(io.StringIO()) as said:
+        exec(wanted["python"], {})
+    params = page.locator(FIGURES.format("params")).nth(1).inner_text()
+    assert said.getvalue().splitlines()[0].split()[-1] == params
+    with page.expect_download() as download:
+        page.locator("[data-take=report]").click()
+    assert download.value.suggested_filename == "report.html"
+    html = download.value.path().read_text(encoding="utf-8")
+    assert html.startswith("<!DOCTYPE html>") and design in html
+    page.keyboard.press("Escape")
+    assert not page.locator(".sheet").is_visible()
+
+
+def test_the_whole_page_is_small(visit: Visit, address: str) -> None:
+    page = visit(at(address))
+    page.wait_for_selector("#panel-figures dd:not(:empty)")
+    sizes = json.loads(page.evaluate(
+        "JSON.stringify([...performance.getEntriesByType('navigation'), ...performance.getEntriesByType('resource')]"
+        ".map(e => [e.name, e.encodedBodySize]))"
+    ))  # fmt: skip
+    assert any(name.endswith("echarts.js") and size > 100_000 for name, size in sizes)
+    assert sum(size for _, size in sizes) < 1_500_000

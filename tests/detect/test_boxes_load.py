@@ -16,7 +16,7 @@ from PIL import Image
 from torchvision import tv_tensors
 
 from otoyol.data.coco import parse_json
-from otoyol.data.load_boxes import load_boxes
+from otoyol.data.box_source import load_boxes
 from otoyol.errors import OtoyolError, SpecError
 
 OBJECTS = {"one": [("cat", (1, 1, 40, 30)), ("dog", (11, 6, 20, 15))], "two": [("dog", (21, 1, 21, 1))], "three": []}

@@ -1,4 +1,4 @@
-"""Images with labelled boxes as a torch Dataset; where they come from is :mod:`otoyol.data.load_boxes`' matter."""
+"""Images with labelled boxes as a torch Dataset; where they come from, :func:`otoyol.detect.load_boxes` knows."""
 
 from __future__ import annotations
 

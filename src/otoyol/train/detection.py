@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 from torchvision import tv_tensors
 
+from otoyol.data.box_source import load_boxes
 from otoyol.data.boxes import BoxImages, rgb
-from otoyol.data.load_boxes import load_boxes
 from otoyol.detect import Augment, Detector, Judged, Start, build_detector, coco_scores, draw_boxes
 from otoyol.detect.augment import augmenter, fit
 from otoyol.detect.metrics import Scores
@@ -38,7 +38,7 @@ DRAWN = 12  # images in the report
 
 
 class BoxData(Part):
-    """``source``, ``classes``, ``images``: what :func:`otoyol.data.load_boxes` reads. ``train`` and ``judge`` are
+    """``source``, ``classes``, ``images``: what :func:`otoyol.detect.load_boxes` reads. ``train`` and ``judge`` are
     splits: what is learnt from, and what chooses the best weights and tells the metrics."""
 
     source: Text

@@ -17,7 +17,7 @@ def check_data(source: str, progress: Callable[[int], None] | None = None) -> Ch
     """Read every image and every box of a data set and tell what is wrong with it; nothing stops at the first fault.
 
     ``source``: images by class (as :func:`otoyol.data.load` reads), a Pascal-VOC folder, or COCO annotations (as
-    :func:`otoyol.data.load_boxes`). ``progress`` is called with the number of images seen so far.
+    :func:`otoyol.detect.load_boxes`). ``progress`` is called with the number of images seen so far.
 
     Raises SpecError where ``source`` is no folder and no COCO file.
     """

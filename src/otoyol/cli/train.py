@@ -14,7 +14,7 @@ from otoyol.errors import SpecError
 
 if TYPE_CHECKING:
     from otoyol.train.engine import Told
-    from otoyol.train.fit import Fitted, Start
+    from otoyol.train.run import Fitted, Start
 
 
 def train(
@@ -40,7 +40,7 @@ def train(
         sys.stdout.write(config_text(chosen))
         return 0
     folder = out or Path("runs") / (config.stem if config else "")
-    from otoyol.train.fit import fit
+    from otoyol.train.run import fit
 
     with _Listener(tongue, quiet=json) as listener:
         fitted = fit(chosen, folder, resume=resume, tell=listener)
@@ -110,7 +110,7 @@ class _Listener:
             self.bar.stop()
 
     def __call__(self, event: Start | Told) -> None:
-        from otoyol.train.fit import Start
+        from otoyol.train.run import Start
 
         if isinstance(event, Start):
             self._start(event)

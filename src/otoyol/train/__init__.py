@@ -19,11 +19,11 @@ from otoyol.train.trial import ShortTraining
 
 if TYPE_CHECKING:
     from otoyol.train.files import read_config
-    from otoyol.train.fit import Fitted, fit
     from otoyol.train.folder import Trained, load_run
+    from otoyol.train.run import Fitted, fit
 
 _HOME = {
-    "Fitted": "otoyol.train.fit", "Trained": "otoyol.train.folder", "fit": "otoyol.train.fit",
+    "Fitted": "otoyol.train.run", "Trained": "otoyol.train.folder", "fit": "otoyol.train.run",
     "load_run": "otoyol.train.folder", "read_config": "otoyol.train.files",
 }  # fmt: skip  # each loaded when first used: fit needs pytorch-lightning
 

@@ -192,8 +192,8 @@ class Run(Part):
     tensorboard: Flag = True
 
 
-# What may differ between a run and its resumption: it changes no sample, no gradient and no row.
-FREE = ("workers", "checkpoints", "tensorboard")
+# What may differ between a run and its resumption: it changes no sample (they have a digest), gradient or row.
+FREE = {"run": ("workers", "checkpoints", "tensorboard"), "data": ("source", "images", "cache", "download")}
 
 
 class Config(Part):
@@ -218,5 +218,6 @@ class Config(Part):
     def deciding(self) -> dict[str, Any]:
         """Plain data on what decides the outcome: all but the fields in :data:`FREE`."""
         fields = self.model_dump(mode="json")
-        fields["run"] = {name: value for name, value in fields["run"].items() if name not in FREE}
+        for part, free in FREE.items():
+            fields[part] = {name: value for name, value in fields.get(part, {}).items() if name not in free}
         return fields

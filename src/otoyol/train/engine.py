@@ -99,7 +99,8 @@ class Trainer:
             "step", "epoch", "lr", "loss", *task.parts, *(f"val_{name}" for name in task.metrics), "seconds",
             "images_per_second",
         )  # fmt: skip
-        self.metric: Metric | None = None
+        self.metric: Metric | None = None  # of the last evaluation, on rank 0
+        self.evaluated = False
         self.saved: int | None = None
         self.saved_moment: tuple[int, int] | None = None
         self.log: Log | None = None
@@ -165,12 +166,11 @@ class Trainer:
 
     def _steps(self) -> None:
         batches = iter(self.training)
-        began = since = time.monotonic()
-        done_before = self.state.seconds
+        self._began, since = time.monotonic() - self.state.seconds, time.monotonic()
         hold(self.model, self.frozen)
         while True:
             now = time.monotonic()
-            self.state.seconds = done_before + now - began
+            self.state.seconds = now - self._began
             if self.stop.asked:
                 self._save()
                 raise Stopped(self.saved)
@@ -267,7 +267,7 @@ class Trainer:
         return evaluating
 
     def _evaluate(self) -> None:
-        self.metric = self.judged()
+        self.metric, self.evaluated = self.judged(), True
         state = self.state
         if self.metric is None:
             return
@@ -290,6 +290,8 @@ class Trainer:
             raise Stopped(self.saved) from None
         finally:
             hold(self.model, self.frozen)
+            if self.state.step == self.steps:
+                self.validation.close()
 
     def weights(self) -> dict[str, Tensor]:
         """The weights that count: the average where there is one."""
@@ -304,7 +306,7 @@ class Trainer:
         state, step = self.state, max(0, self.state.step - 1)
         lr = self.recipe.optimiser.lr * factor(self.recipe.schedule, step, self.steps)
         done = state.step * self.recipe.batch
-        speed = done / state.seconds if state.seconds > 0 else 0.0
+        speed = done / max(1e-9, time.monotonic() - self._began)
         return Told(state.step, self.steps, done / self.samples, loss, lr, speed)
 
     def _save(self) -> None:

@@ -54,9 +54,15 @@ def versions() -> dict[str, Any]:
         except metadata.PackageNotFoundError:
             continue
     return {
-        "otoyol": __version__, "python": platform.python_version(), **found, "torch": torch.__version__,
+        "otoyol": __version__, "python": platform.python_version(), **found, "torch": str(torch.__version__),
         "threads": torch.get_num_threads(), "machine": platform.machine(),
     }  # fmt: skip
+
+
+def design(model: nn.Module, config: Config) -> Spec:
+    """The spec of what was built: the model's own, whose head may have other classes than the configuration's."""
+    spec: Spec = getattr(model, "spec", config.spec)
+    return spec
 
 
 def save_weights(path: Path, tensors: dict[str, Tensor], config: Config, task: Task, spec: Spec) -> None:

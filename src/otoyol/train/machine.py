@@ -45,12 +45,11 @@ def connect(run: Run, recipe: Recipe) -> Fabric:
     device = _device(run.device)
     if recipe.precision == "16-mixed" and device.type == "cpu":
         raise SpecError("recipe.precision", recipe.precision, "bf16-mixed or 32-true on a CPU")
-    mixed = recipe.precision in ("bf16-mixed", "16-mixed")
-    precision: Any = {}
-    if mixed:
-        precision["plugins"] = [Autocast(recipe.precision, device.type)]
+    precision: dict[str, Any] = {"precision": recipe.precision}
+    if recipe.precision in ("bf16-mixed", "16-mixed"):
+        precision = {"plugins": [Autocast(recipe.precision, device.type)]}
     elif recipe.precision == "64-true":
-        precision["plugins"] = [Double()]
+        precision = {"plugins": [Double()]}
     devices: Any = local if world > 1 or device.index is None else [device.index]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about the number of CPU processes and the like
@@ -104,7 +103,7 @@ def prepared_model(model: nn.Module, run: Run, fabric: Fabric) -> nn.Module:
         raise SpecError("run.memory", run.memory, "standard, for this model has no trunk of ours")
     for trunk in trunks:
         memory_mode(trunk, run.memory)
-    return model.to(memory_format=torch.channels_last) if run.channels_last else model  # type: ignore[call-overload]
+    return model.to(memory_format=torch.channels_last) if run.channels_last else model
 
 
 def laid_out(batch: Any, channels_last: bool) -> Any:

@@ -8,6 +8,7 @@ import os
 import re
 import tempfile
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any, NamedTuple
 
 import torch
@@ -132,4 +133,6 @@ def _sound(path: Path, digest: str) -> dict[str, Any] | None:
         content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except OSError:
         return None
+    except (UnpicklingError, RuntimeError) as error:  # sound bytes that no checkpoint of ours has
+        raise OtoyolError(f"{path.name} holds more than tensors and plain data, and is not read") from error
     return content

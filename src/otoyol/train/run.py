@@ -13,12 +13,12 @@ from otoyol.errors import OtoyolError, SpecError
 from otoyol.spec.files import json_text, write_text
 from otoyol.train.config import Config
 from otoyol.train.engine import Stopped, Told, Trainer
-from otoyol.train.folder import RESULT, open_folder, save_weights, versions, write_start
+from otoyol.train.folder import RESULT, design, open_folder, save_weights, versions, write_start
 from otoyol.train.freeze import frozen_params
 from otoyol.train.log import read_log
 from otoyol.train.machine import agreed, connect, settings
 from otoyol.train.seeds import own_chance
-from otoyol.train.signals import watched
+from otoyol.train.signals import Stop, watched
 from otoyol.train.task import Task
 
 
@@ -65,57 +65,67 @@ def fit(config: Config, folder: Path, *, resume: bool = False, tell: Listener = 
     where the loss is not finite.
     """
     with settings(config.run), watched() as stop, own_chance(), _quiet():
-        fabric = connect(config.run, config.recipe)
-        first = fabric.global_rank == 0
-        task = task or config.open()
-        identity = {
-            "config": config.deciding(), "classes": list(task.classes), "train": task.train.fingerprint(),
-            "validation": task.validation.fingerprint(),
-        }  # fmt: skip
-        agreed(fabric, identity, "data")
-        spec = config.spec
-
-        def save_best(tensors: dict[str, Any]) -> None:
-            save_weights(folder / "best.safetensors", tensors, config, task, spec)
-
-        trainer = Trainer(task, config, folder, fabric, stop, {**identity, "versions": versions()}, tell, save_best)
-        error, found = None, None
-        if first:
-            try:
-                open_folder(folder, resume)
-                found = trainer.store.load() if resume else None
-                _same(found.content["identity"] if found else identity, identity)
-                if found is None:
-                    write_start(folder, config)
-            except OtoyolError as problem:
-                error = problem
-        error, content = fabric.broadcast((error, found.content if found else None))
-        if error is not None:
-            raise error
-        model, frozen = trainer.build()
-        spec = getattr(model, "spec", config.spec)
-        if first:
-            changed = _changes(content["identity"]["versions"], versions()) if content else ()
-            tell(Start(
-                sum(p.numel() for p in model.parameters()), frozen, frozen_params(model),
-                content["progress"]["step"] if content else 0, trainer.steps, trainer.samples, len(task.validation),
-                fabric.world_size, found.damaged if found else (), changed,
-            ))  # fmt: skip
+        trainer, content = prepare(config, folder, stop, resume=resume, tell=tell, task=task)
         try:
             trainer.train(content)
-            result = _finish(trainer, frozen, spec)
+            result = _finish(trainer)
         except Stopped as stopped:
             return Fitted(None, stop.status, stopped.saved)
         return Fitted(result, 0, trainer.saved)
 
 
-def _finish(trainer: Trainer, frozen: tuple[str, ...], spec: Any) -> dict[str, Any] | None:
+def prepare(
+    config: Config, folder: Path, stop: Stop, *, resume: bool = False, tell: Listener = lambda _: None,
+    task: Task | None = None,
+) -> tuple[Trainer, dict[str, Any] | None]:  # fmt: skip
+    """A run that is ready for its first step, or its next, and the checkpoint to go on from. Raises OtoyolError."""
+    fabric = connect(config.run, config.recipe)
+    opened = task or config.open()
+    identity = {
+        "config": config.deciding(), "classes": list(opened.classes), "train": opened.train.fingerprint(),
+        "validation": opened.validation.fingerprint(),
+    }  # fmt: skip
+    agreed(fabric, identity, "data")
+
+    def save_best(tensors: dict[str, Any]) -> None:
+        save_weights(folder / "best.safetensors", tensors, config, opened, design(trainer.model, config))
+
+    known: dict[str, Any] = {**identity, "versions": versions()}
+    trainer = Trainer(opened, config, folder, fabric, stop, known, tell, save_best)
+    problem, found = None, None
+    if fabric.global_rank == 0:
+        try:
+            open_folder(folder, resume)
+            found = trainer.store.load() if resume else None
+            if found is None:
+                write_start(folder, config)
+            else:
+                _same(found.content["identity"], identity)
+        except OtoyolError as error:
+            problem = error
+    told, content = fabric.broadcast((problem and str(problem), found and found.content))
+    if problem is not None:
+        raise problem
+    if told is not None:
+        raise OtoyolError(told)
+    model, frozen = trainer.build()
+    if fabric.global_rank == 0:
+        tell(Start(
+            sum(p.numel() for p in model.parameters()), frozen, frozen_params(model),
+            content["progress"]["step"] if content else 0, trainer.steps, trainer.samples, len(opened.validation),
+            fabric.world_size, found.damaged if found else (),
+            _changes(content["identity"]["versions"], known["versions"]) if content else (),
+        ))  # fmt: skip
+    return trainer, content
+
+
+def _finish(trainer: Trainer) -> dict[str, Any] | None:
     """Weights, pictures, result.json. Made again by each resumption of a run that is done."""
     task, config, folder, state = trainer.task, trainer.config, trainer.folder, trainer.state
-    metric = trainer.metric or trainer.judged()
+    metric = trainer.metric if trainer.evaluated else trainer.judged()
     if trainer.rank != 0 or metric is None:
         return None
-    save_weights(folder / "last.safetensors", trainer.weights(), config, task, spec)
+    save_weights(folder / "last.safetensors", trainer.weights(), config, task, design(trainer.model, config))
     average = trainer.average
     if average is not None:
         trainer.model.load_state_dict(average.values)
@@ -126,7 +136,7 @@ def _finish(trainer: Trainer, frozen: tuple[str, ...], spec: Any) -> dict[str, A
     curves(read_log(folder / "metrics.csv"), task.metrics, folder)
     result = {
         "task": task.name, "spec": config.model_dump(mode="json")["spec"],
-        "params": sum(p.numel() for p in trainer.model.parameters()), "frozen": list(frozen),
+        "params": sum(p.numel() for p in trainer.model.parameters()), "frozen": list(trainer.frozen),
         "steps": state.step, "epochs": round(state.step * config.recipe.batch / trainer.samples, 4),
         "seconds": round(state.seconds, 1), "ranks": trainer.world, "samples": trainer.samples,
         "validation": len(task.validation), "metrics": _plain(state.metrics),

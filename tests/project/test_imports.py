@@ -59,8 +59,8 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
         {"numpy", "torch", "yaml", "PIL"},
     ),
     "share": (
-        {"errors", "spec", "ops", "cost", "nn", "weights", "data", "deploy"},
-        {"torch", "safetensors", "huggingface_hub", "httpx", "yaml", "onnx"},
+        {"errors", "spec", "cost", "nn", "weights", "detect", "train", "deploy", "design", "__version__"},
+        {"pydantic", "torch", "safetensors", "yaml", "huggingface_hub", "httpx"},
     ),
     "serve": (
         {"errors", "spec", "data", "deploy", "__version__"},
@@ -68,7 +68,8 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
         | {"prometheus_client"},
     ),
     "web": (
-        {"errors", "spec", "ops", "cost", "audit", "explain", "draw", "report", "search", "measure", "__version__"},
+        {"errors", "spec", "ops", "cost", "audit", "explain", "draw", "report", "search", "measure", "design"}
+        | {"__version__"},
         {"fastapi", "starlette", "pydantic", "numpy"},
     ),
     "cli": (
@@ -79,7 +80,7 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
     "__main__": ({"cli"}, set()),
     "__init__": (
         {"errors", "spec", "ops", "cost", "audit", "explain", "draw", "report", "search", "measure", "nn"}
-        | {"train", "trials", "probe", "proxy", "design", "weights", "data", "serve"},
+        | {"train", "trials", "probe", "proxy", "design", "weights", "data", "detect", "serve"},
         set(),
     ),
 }
@@ -143,6 +144,11 @@ HEAVY = {"torch", "torchvision", "timm", "matplotlib", "PIL", "sklearn", "safete
         ("import otoyol.draw; otoyol.draw.network_svg(otoyol.parse('resnet18'))", {*HEAVY, "numpy"}),
         ("import otoyol.report; otoyol.report.html([otoyol.parse('resnet18')])", {*HEAVY, "numpy"}),
         ("import otoyol.trials", {*HEAVY}),
+        (
+            "import otoyol, tempfile; path = tempfile.mkdtemp() + '/net.json'\n"
+            "otoyol.save(otoyol.parse('resnet18'), path); otoyol.load(path)",
+            {*HEAVY, "numpy", "rich", "jinja2", "huggingface_hub"},
+        ),
         ("from otoyol.cli.main import run; run(['show', 'resnet50'])", {*HEAVY, "numpy", "rich", "jinja2"}),
     ],
 )

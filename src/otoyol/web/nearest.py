@@ -92,7 +92,7 @@ def _suspects(named: str, words: Mapping[str, str], asked: Mapping[str, str]) ->
     inside = re.fullmatch(r"stage\d+\.(.+)", named)
     own = inside[1] if inside else named
     columns = {singular: plural for plural, singular in COLUMNS.items()}
-    order = (named, columns.get(own, own), own.partition(".")[0], re.sub(r"\[\d+\]", "", own), *reversed(asked), *KIN)
+    order = (named, columns.get(own, own), own.partition(".")[0], re.sub(r"\[\d+\]", "", own), *list(asked)[::-1], *KIN)
     return [field for field in dict.fromkeys(order) if field in words]
 
 

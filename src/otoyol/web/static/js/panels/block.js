@@ -9,7 +9,7 @@ export default {
   mount(root, context) {
     const { t, number, set } = context;
     const pick = h("select", { "aria-label": t("block.which"), onchange: () => set({ block: pick.value, op: "" }) });
-    const place = h("div", { class: "diagram", tabindex: "0", role: "region", "aria-label": t("panel.block") });
+    const place = h("div", { class: "diagram", tabindex: "0", role: "group", "aria-label": t("panel.block") });
     const title = h("h3", {});
     const where = h("p", { class: "where" });
     const lines = h("dl", { class: "formulas" });

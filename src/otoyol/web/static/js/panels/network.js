@@ -7,7 +7,7 @@ export default {
   view: "network",
   parts: ["network"],
   mount(root, { t }) {
-    const place = h("div", { class: "diagram", tabindex: "0", role: "region", "aria-label": t("panel.network") });
+    const place = h("div", { class: "diagram", tabindex: "0", role: "group", "aria-label": t("panel.network") });
     root.append(place);
     let drawn = "";
     return {

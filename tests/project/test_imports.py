@@ -70,7 +70,7 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
     "web": (
         {"errors", "spec", "ops", "cost", "audit", "explain", "draw", "report", "search", "measure", "design"}
         | {"__version__"},
-        {"fastapi", "starlette", "pydantic", "numpy"},
+        {"fastapi", "starlette", "pydantic", "numpy", "yaml"},
     ),
     "cli": (
         {"errors", "spec", "ops", "cost", "audit", "explain", "draw", "report", "check", "search", "measure", "nn"}

@@ -14,7 +14,6 @@ from PIL import Image
 from otoyol.data import load
 from otoyol.errors import OtoyolError
 from otoyol.spec import Input
-from otoyol.train.augment import Augment
 from otoyol.train.classification import ClassificationConfig, ImageSource
 from otoyol.train.loader import Batches, Reader
 from otoyol.train.order import Key, TrainingKeys
@@ -123,7 +122,7 @@ def test_a_sample_that_cannot_be_read(workers: int) -> None:
         finally:
             loader.close()
 
-    with pytest.raises(OtoyolError, match="^image: cannot read sample 2$"):
+    with pytest.raises(OtoyolError, match=r"^image: cannot read sample 2$"):
         batches(skip=False, replace=True)
     replaced = batches(skip=True, replace=True)
     assert [fetched.batch for fetched in replaced] == [[1, 4, 0], [6], [4]]

@@ -8,7 +8,7 @@ no multiples of 4.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from hashlib import blake2b
 from typing import Any, NamedTuple
@@ -31,6 +31,7 @@ from otoyol.spec.plan import StagePlan
 Ints = NDArray[np.int64]
 FIRST, SECOND, LATER, LAST, TAIL = range(5)  # LATER stands for all between the second and the last
 LARGEST_TABLE = 1 << 24  # entries of one block's table of widths
+ROWS = 65_536  # that are evaluated at a time
 
 
 class Piece(NamedTuple):
@@ -40,6 +41,37 @@ class Piece(NamedTuple):
     op: FusedOp
     members: tuple[int, ...]
     tensor: int
+
+
+Key = tuple[int, int, tuple[Piece, ...]]  # stage, position, what stands there
+
+
+class Program(NamedTuple):
+    """The fused operators of rows that are built alike: by (stage, position), and the ``seconds`` and the number of
+    ``others``, which depend on neither depths nor widths."""
+
+    blocks: dict[tuple[int, int], tuple[Piece, ...]]
+    seconds: float
+    others: int
+
+
+class Alike(NamedTuple):
+    """Rows of one program. depths: (N, stages); ids: the widths' numbers, (N,) a stage."""
+
+    program: Program
+    depths: Ints
+    ids: list[Ints]
+
+    def blocks(self) -> Iterator[tuple[int, int, Ints, Ints, Any]]:
+        """(stage, position, width before where it matters, own width, how many there are of such)."""
+        nothing = np.zeros_like(self.ids[0])
+        for stage, ids in enumerate(self.ids):
+            yield stage, FIRST, self.ids[stage - 1] if stage else nothing, ids, 1
+            depth = self.depths[:, stage]
+            if depth.max() > 1:
+                for position, times in ((SECOND, depth > 2), (LATER, np.maximum(depth - 3, 0)), (LAST, depth > 1)):
+                    yield stage, position, nothing, ids, times
+        yield len(self.ids) - 1, TAIL, nothing, self.ids[-1], 1
 
 
 class Scorer:
@@ -64,9 +96,8 @@ class Scorer:
 class _Structure:
     def __init__(self, predictor: Predictor, spec: Spec) -> None:
         self.predictor, self.spec = predictor, spec
-        self.programs: dict[int, dict[tuple[int, int], tuple[Piece, ...]]] = {}
-        self.fixed: dict[int, tuple[float, int]] = {}
-        self.tables: dict[tuple[Any, ...], Floats] = {}
+        self.programs: dict[int, Program] = {}
+        self.tables: dict[Key, Floats] = {}
         self.index = np.full(65_537, -1, dtype=np.int64)  # widths in the order they were met
         self.known = 0
 
@@ -79,8 +110,15 @@ class _Structure:
             return result
         signs = self._signatures(plans, depths, len(depths))
         rows = rows[np.argsort(signs[rows], kind="stable")]
-        for here in np.split(rows, np.flatnonzero(np.diff(signs[rows])) + 1):
-            result[here] = self._score(int(signs[here[0]]), depths[here], widths[here])
+        parts = np.split(rows, np.flatnonzero(np.diff(signs[rows])) + 1)
+        groups = []
+        for here in parts:
+            program = self._program(int(signs[here[0]]), depths[here[0]], widths[here[0]])
+            ids = [self._ids(widths[here, stage]) for stage in range(widths.shape[1])]
+            groups.append(Alike(program, depths[here], ids))
+        self._fill(groups)
+        for here, group in zip(parts, groups, strict=True):
+            result[here] = self._score(group)
         return result
 
     def _signatures(self, plans: Sequence[StagePlan], depths: Ints, size: int) -> Ints:
@@ -115,27 +153,42 @@ class _Structure:
             codes += np.where(bit, weight, 0)  # wraps around, which is as good
         return codes
 
-    def _score(self, sign: int, depths: Ints, widths: Ints) -> Floats:
+    def _program(self, sign: int, depths: Ints, widths: Ints) -> Program:
         if sign not in self.programs:
-            self._prepare(sign, depths[0], widths[0])
-        programs = self.programs[sign]
-        total, count = (np.full(len(depths), value, dtype=np.float64) for value in self.fixed[sign])
-        stages = widths.shape[1]
-        ids = [self._ids(widths[:, stage]) for stage in range(stages)]
-        nothing = np.zeros_like(ids[0])
-        for stage in range(stages):
-            before = ids[stage - 1] if stage else nothing
-            seconds, number = self._block(programs, stage, FIRST, before, ids[stage])
-            total += seconds
-            count += number
-            depth = depths[:, stage]
-            if depth.max() > 1:
-                for position, times in ((SECOND, depth > 2), (LATER, np.maximum(depth - 3, 0)), (LAST, depth > 1)):
-                    seconds, number = self._block(programs, stage, position, nothing, ids[stage])
-                    total += seconds * times
-                    count += number * times
-        seconds, number = self._block(programs, stages - 1, TAIL, nothing, ids[-1])
-        return self.predictor.overhead(total + seconds, count + number)
+            self.programs[sign] = self._prepare(depths, widths)
+        return self.programs[sign]
+
+    def _score(self, group: Alike) -> Floats:
+        program = group.program
+        total = np.full(len(group.depths), program.seconds, dtype=np.float64)
+        count = np.full(len(group.depths), program.others, dtype=np.float64)
+        for stage, position, before, ids, times in group.blocks():
+            pieces = program.blocks.get((stage, position), ())
+            total += self._block(pieces, stage, position, before, ids) * times
+            count += len(pieces) * times
+        return self.predictor.overhead(total, count)
+
+    def _fill(self, groups: Sequence[Alike]) -> None:
+        """Evaluate what the tables lack for all groups at once: one question to each law, not one for each block."""
+        lacking: dict[Key, list[Ints]] = {}
+        for group in groups:
+            for stage, position, before, ids, _ in group.blocks():
+                key = (stage, position, group.program.blocks.get((stage, position), ()))
+                table = self._table(key)
+                if table is not None:
+                    codes = before * table.shape[1] + ids
+                    lacking.setdefault(key, []).append(codes[np.isnan(table.ravel()[codes])])
+        asked: list[tuple[FusedOp, dict[str, NDArray[Any]]]] = []
+        wanted: list[tuple[Key, Ints, int]] = []
+        for key, parts in lacking.items():
+            codes = np.unique(np.concatenate(parts))
+            if 0 < len(codes) <= ROWS:  # more are evaluated part by part when they are met
+                side = self._side()
+                asked += self._asked(key, codes // side, codes % side)
+                wanted.append((key, codes, len(key[2])))
+        told = iter(self.predictor.model.several(asked))
+        for key, codes, number in wanted:
+            self.tables[key].ravel()[codes] = sum((next(told) for _ in range(number)), np.zeros(len(codes)))
 
     def _ids(self, widths: Ints) -> Ints:
         ids = self.index[widths]
@@ -146,37 +199,54 @@ class _Structure:
             ids = self.index[widths]
         return ids
 
-    def _block(
-        self, programs: dict[tuple[int, int], tuple[Piece, ...]], stage: int, position: int, before: Ints, ids: Ints
-    ) -> tuple[Floats, int]:
-        """Seconds (N,) of one block of a stage, and the number of its fused operators."""
-        pieces = programs.get((stage, position), ())
-        pairs = position == FIRST and stage > 0
-        key = (stage, position, pieces)
-        table = self.tables.get(key)
+    def _side(self) -> int:
         side = 64
         while side < self.known:
             side *= 2
+        return side
+
+    def _table(self, key: Key) -> Floats | None:
+        """Seconds of a block by the numbers of the widths before it and of its own, NaN where not yet known; None where
+        there are too many widths for a table."""
+        stage, position, _ = key
+        side, pairs = self._side(), position == FIRST and stage > 0
         if pairs and side * side > LARGEST_TABLE:
-            codes, inverse = np.unique(before * side + ids, return_inverse=True)
-            return self._evaluate(pieces, stage, position, codes // side, codes % side)[inverse], len(pieces)
-        shape = (side, side) if pairs else (1, side)
+            return None
+        table, shape = self.tables.get(key), (side if pairs else 1, side)
         if table is None or table.shape != shape:
             grown = np.full(shape, np.nan)
             if table is not None:
                 grown[: table.shape[0], : table.shape[1]] = table
             self.tables[key] = table = grown
-        codes = before * side + ids if pairs else ids
+        return table
+
+    def _block(self, pieces: tuple[Piece, ...], stage: int, position: int, before: Ints, ids: Ints) -> Floats:
+        """Seconds (N,) of one block of a stage."""
+        key, side = (stage, position, pieces), self._side()
+        table, codes = self._table(key), before * side + ids
+        if table is None:
+            codes, inverse = np.unique(codes, return_inverse=True)
+            return self._evaluate(key, codes // side, codes % side)[inverse]
         seconds = table.ravel()[codes]
         missing = np.isnan(seconds)
         if missing.any():
             wanted = np.unique(codes[missing])
-            table.ravel()[wanted] = self._evaluate(pieces, stage, position, wanted // side, wanted % side)
+            table.ravel()[wanted] = self._evaluate(key, wanted // side, wanted % side)
             seconds = table.ravel()[codes]
-        return seconds, len(pieces)
+        return seconds
 
-    def _evaluate(self, pieces: Sequence[Piece], stage: int, position: int, before: Ints, ids: Ints) -> Floats:
+    def _evaluate(self, key: Key, before: Ints, ids: Ints) -> Floats:
         """Seconds of a block for pairs of widths, given by their numbers."""
+        seconds = np.zeros(len(ids))
+        for start in range(0, len(ids), ROWS):
+            part = slice(start, start + ROWS)
+            for told in self.predictor.model.several(self._asked(key, before[part], ids[part])):
+                seconds[part] += told
+        return seconds
+
+    def _asked(self, key: Key, before: Ints, ids: Ints) -> list[tuple[FusedOp, dict[str, NDArray[Any]]]]:
+        """A block's operators with columns for their numbers, for pairs of widths, given by their numbers."""
+        stage, position, pieces = key
         by_number = np.zeros(self.known, dtype=np.int64)
         met = np.flatnonzero(self.index >= 0)
         by_number[self.index[met]] = met
@@ -184,15 +254,12 @@ class _Structure:
         widths[:, stage] = by_number[ids]
         if stage and position == FIRST:
             widths[:, stage - 1] = by_number[before]
-        seconds = np.zeros(len(ids))
-        for chunk in range(0, len(ids), 65_536):
-            part = slice(chunk, chunk + 65_536)
-            ops, x = self._lowered(stage, position, widths[part])
-            for piece in pieces:
-                seconds[part] += self._piece(piece, ops, x, len(ids[part]))
-        return seconds
+        ops, x = self._lowered(stage, position, widths)
+        return [(piece.op, self._piece(piece, ops, x, len(ids))) for piece in pieces]
 
-    def _piece(self, piece: Piece, ops: Sequence[Op], x: tuple[Any, Any, Any], size: int) -> Floats:
+    def _piece(
+        self, piece: Piece, ops: Sequence[Op], x: tuple[Any, Any, Any], size: int
+    ) -> dict[str, NDArray[Any]]:  # fmt: skip
         if not piece.members:
             shape = x if piece.tensor < 0 else _output(ops[piece.tensor])
             numbers: tuple[Any, ...] = (*shape, *shape, 1, 1, 1, 1)
@@ -205,7 +272,7 @@ class _Structure:
             for name, value in zip(NUMBERS, numbers, strict=True)
         }
         named["tail"] = np.full(size, tail_code(piece.op.tail), dtype=np.int64)
-        return self.predictor.model.columns(piece.op, named)
+        return named
 
     def _lowered(self, stage: int, position: int, widths: Ints) -> tuple[list[Op], tuple[Any, Any, Any]]:
         """A block's operators with columns for numbers, and the shape of what enters it."""
@@ -241,8 +308,8 @@ class _Structure:
             maps.append((strided(h, plan.stride), strided(w, plan.stride)))
         return maps
 
-    def _prepare(self, sign: int, depths: Ints, widths: Ints) -> None:
-        """The programs of all rows of one signature, from one of them, four blocks deep where it is deeper than one."""
+    def _prepare(self, depths: Ints, widths: Ints) -> Program:
+        """The program of all rows of one signature, from one of them, four blocks deep where it is deeper than one."""
         alone = merges_across(self.predictor.rules)
         deep = "-".join("1" if alone and depth == 1 else "4" for depth in depths.tolist())
         spec = edit(self.spec, {"depths": deep, "widths": "-".join(map(str, widths.tolist()))})
@@ -268,8 +335,7 @@ class _Structure:
             )
             programs.setdefault(place, []).append(piece)
         seconds = float(self.predictor.model(fixed).sum()) if fixed else 0.0
-        self.programs[sign] = {place: tuple(pieces) for place, pieces in programs.items()}
-        self.fixed[sign] = (seconds, len(fixed))
+        return Program({place: tuple(pieces) for place, pieces in programs.items()}, seconds, len(fixed))
 
 
 def merges_across(rules: Rules) -> bool:

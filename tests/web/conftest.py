@@ -24,7 +24,7 @@ def serving(**options: Any) -> Iterator[str]:
 
     from otoyol.web import make_app
 
-    listening = socket.socket()
+    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)  # so that asyncio waits for no ACK
     listening.bind(("127.0.0.1", 0))
     listening.listen(256)
     config = uvicorn.Config(make_app(**options), log_level="warning", access_log=False, lifespan="off")
@@ -41,9 +41,10 @@ def serving(**options: Any) -> Iterator[str]:
         listening.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
-    """Debian's Chromium, headless."""
+    """Debian's Chromium, headless. Playwright keeps an event loop running, beside which no other test of this process
+    could start one: it ends with the module."""
     if CHROMIUM is None:
         pytest.skip("no chromium on PATH: the browser checks cannot run")
     api = pytest.importorskip("playwright.sync_api", reason="playwright is in the extra dev")

@@ -18,7 +18,9 @@ export function answerView(t) {
       const head = JSON.stringify(answer.table.header);
       if (head !== held) {
         held = head;
-        made = table(answer.table.caption, answer.table.header);
+        const rows = answer.table.rows;
+        const words = answer.table.header.map((_, i) => i).filter((i) => i === 0 || rows.some((row) => /\p{L}{4}/u.test(row[i])));
+        made = table(answer.table.caption, answer.table.header, { words });
         tables.replaceChildren(made.element);
       }
       made.title(answer.table.caption);

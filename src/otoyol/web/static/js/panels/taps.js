@@ -26,7 +26,7 @@ export default {
           series: [
             { ...bars("design", rows.map((tap) => tap.receptive_field), series0), markLine: {
               symbol: "none", silent: true, lineStyle: { color: stop, type: "dashed" }, data: [{ xAxis: side }],
-              label: { color: ink, fontSize: 11, formatter: () => t("taps.side", { side }) } } },
+              label: { color: ink, fontSize: 11, position: "start", formatter: () => t("taps.side", { side }) } } },
             bars("baseline", rows.map((tap) => base.get(tap.name)?.receptive_field ?? null), series1),
           ],
         }, t("taps.told", { tap: rows.at(-1).name, pixels: rows.at(-1).receptive_field, side }));

@@ -20,12 +20,13 @@ Array = np.ndarray[Any, Any]
 
 
 class OrtSession:
-    """One artifact, loaded: every graph optimisation, ``threads`` within operators (0: ONNX Runtime's choice)."""
+    """One artifact, loaded: every graph optimisation (or none), ``threads`` within operators (0: ONNX Runtime's choice)."""
 
-    def __init__(self, model: bytes | str | os.PathLike[str], threads: int = 0) -> None:
+    def __init__(self, model: bytes | str | os.PathLike[str], threads: int = 0, optimise: bool = True) -> None:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+        levels = onnxruntime.GraphOptimizationLevel
+        options.graph_optimization_level = levels.ORT_ENABLE_ALL if optimise else levels.ORT_DISABLE_ALL
         options.log_severity_level = 3
         # Threads that spin for work between runs would take the cores from whoever runs in turn with this session.
         options.add_session_config_entry("session.force_spinning_stop", "1")

@@ -1,0 +1,86 @@
+"""otoyol export: a design, a checkpoint or a run as one ONNX file that says what it is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from otoyol.cli.inputs import read_spec
+from otoyol.cli.options import Json, Lang, option
+from otoyol.cli.output import write, write_json
+from otoyol.cli.words import language, number, word
+
+if TYPE_CHECKING:
+    from otoyol.deploy.export import Exported
+    from otoyol.deploy.source import Network
+
+Format = Literal["onnx"]
+Origin = Literal["otoyol", "torchvision", "timm"]
+WEIGHTS = (".safetensors", ".pt", ".pth", ".bin")
+
+
+def export(
+    source: Annotated[str, option("export_source")],
+    /,
+    *,
+    to: Annotated[Format, option("export_to", "--to")] = "onnx",
+    out: Annotated[Path | None, option("out", "--out")] = None,
+    spec: Annotated[str | None, option("export_spec", "--spec")] = None,
+    origin: Annotated[Origin, option("export_from", "--from")] = "otoyol",
+    taps: Annotated[str, option("export_taps", "--taps")] = "",
+    classes: Annotated[Path | None, option("export_classes", "--classes")] = None,
+    uint8: Annotated[bool, option("export_uint8", "--uint8")] = False,
+    dynamic_size: Annotated[bool, option("export_dynamic_size", "--dynamic-size")] = False,
+    json: Json = False,
+    lang: Lang = None,
+) -> None:
+    tongue, place = language(lang), out or Path(f"model.{to}")
+    from otoyol.deploy.export import export_onnx
+
+    found = _network(source, spec, origin)
+    made = export_onnx(
+        found.model, place, taps=[tap.upper() for tap in taps.split(",") if tap], classes=_lines(classes),
+        layout="nhwc" if uint8 else "nchw", dynamic_size=dynamic_size, source=found.source,
+    )  # fmt: skip
+    if json:
+        write_json(_facts(made))
+        return
+    image = made.metadata
+    write(
+        [
+            word("export.wrote", tongue, path=str(made.path), size=number(made.size_bytes / 1e6, tongue, ".1f"),
+                 input="×".join(map(str, image.image_shape(1)[1:])), outputs=", ".join(image.outputs)),
+            word("export.agrees", tongue, error=f"{made.agreement.error:.1e}", shapes=len(made.agreement.shapes),
+                 norms=len(made.norms)),
+        ]
+    )  # fmt: skip
+
+
+def _network(source: str, spec: str | None, origin: Origin) -> Network:
+    from otoyol.deploy.source import checkpoint_in, network
+
+    design = read_spec(spec) if spec is not None else None
+    if Path(source).is_dir():
+        return network(design, checkpoint_in(Path(source)), origin)
+    if Path(source).suffix in WEIGHTS:
+        return network(design, source, origin)
+    return network(read_spec(source))
+
+
+def _lines(path: Path | None) -> list[str]:
+    """Class names, one a line."""
+    if path is None:
+        return []
+    from otoyol.spec.files import read_bytes
+
+    text = read_bytes(path, "classes", 1 << 22).decode("utf-8", errors="replace")
+    return [line.strip() for line in text.splitlines() if line.strip()]
+
+
+def _facts(made: Exported) -> dict[str, Any]:
+    described = made.metadata.model_dump(mode="json", exclude={"aliases"})
+    shapes = [list(shape) for shape in made.agreement.shapes]
+    return {
+        "path": str(made.path), "bytes": made.size_bytes, "error": made.agreement.error, "shapes": shapes,
+        "norms_left": list(made.norms), **described,
+    }  # fmt: skip

@@ -1,0 +1,199 @@
+"""Engines in turns on one artifact: latency, throughput, memory, agreement.
+
+Each engine runs a burst in each round, in a new order every time; the first run of a burst is not counted, for it finds
+the caches full of others' weights and the others' threads still awake. So a slow minute of the machine is everybody's.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import random
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from otoyol.deploy.artifact import Artifact
+from otoyol.deploy.engines import ENGINES, Session, load_engine, obstacle, version
+from otoyol.deploy.verify import difference, images
+from otoyol.errors import OtoyolError, SpecError
+from otoyol.measure.fingerprint import cores, processor
+from otoyol.measure.table import Timing, timing
+
+BURST = 3  # counted runs a turn
+ROUNDS = 5  # at least
+MAX_BATCH, MAX_THREADS = 1 << 10, 1 << 10
+# Of the largest output, from float32 eager (in int8: from ONNX Runtime without optimisation, whose rounding may fall
+# to the other side of a step).
+TOLERANCE = {"fp32": 1e-4, "int8": 5e-2}
+
+Array = np.ndarray[Any, Any]
+
+
+class Row(NamedTuple):
+    """One engine at one batch. ``error``: the largest difference from the reference over the largest output.
+    ``grown_bytes``: how much this process grew while the engine loaded and ran once (None where the system does not
+    tell). ``problem``: why there is nothing else."""
+
+    engine: str
+    batch: int
+    timing: Timing | None = None
+    error: float = 0.0
+    grown_bytes: int | None = None
+    load_seconds: float = 0.0
+    problem: str = ""
+
+    @property
+    def latency_ms(self) -> float:
+        return self.timing.seconds * 1e3 if self.timing else float("inf")
+
+    @property
+    def images_per_second(self) -> float:
+        return self.batch / self.timing.seconds if self.timing else 0.0
+
+
+class Bench(NamedTuple):
+    """``rows``: every engine at every batch. ``reference``: what outputs were compared with."""
+
+    artifact: Path
+    digest: str
+    threads: int
+    processor: str
+    cores: int
+    reference: str
+    rows: tuple[Row, ...]
+
+    def best(self, batch: int) -> Row | None:
+        """The fastest engine at a batch whose outputs agree."""
+        found = [row for row in self.rows if row.batch == batch and row.timing is not None and not row.problem]
+        return min(found, key=lambda row: row.latency_ms, default=None)
+
+    def to_mapping(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        rows = [
+            {
+                "engine": row.engine, "version": version(row.engine), "batch": row.batch, "problem": row.problem or None,
+                "latency_ms": round(row.latency_ms, 4) if row.timing else None,
+                "images_per_second": round(row.images_per_second, 2) if row.timing else None,
+                "spread": round(row.timing.spread, 4) if row.timing else None,
+                "rounds": row.timing.rounds if row.timing else 0, "error": row.error,
+                "grown_bytes": row.grown_bytes, "load_seconds": round(row.load_seconds, 2),
+            }
+            for row in self.rows
+        ]  # fmt: skip
+        batches = dict.fromkeys(row.batch for row in self.rows)
+        winners = {str(batch): best.engine for batch in batches if (best := self.best(batch))}
+        return {
+            "artifact": self.artifact.name, "sha256": self.digest, "threads": self.threads, "processor": self.processor,
+            "cores": self.cores, "reference": self.reference, "best": winners, "rows": rows,
+        }  # fmt: skip
+
+
+def bench(
+    artifact: Artifact, engines: Sequence[str] = ENGINES, *, threads: int | None = None, batches: Sequence[int] = (1, 8),
+    seconds: float = 10.0, seed: int = 0, progress: Callable[[str, int], None] | None = None,
+) -> Bench:  # fmt: skip
+    """Run ``artifact`` in every engine in turns, for ``seconds`` a batch but at least :data:`ROUNDS` rounds.
+
+    ``threads``: by default all cores of this process. An engine that is not installed, or cannot run, has a row that
+    says so. Raises SpecError for a name, a batch or threads that cannot be.
+    """
+    if unknown := [name for name in engines if name not in ENGINES]:
+        raise SpecError("engines", unknown[0], ", ".join(ENGINES))
+    threads = cores() if threads is None else threads
+    checks = [("threads", threads, MAX_THREADS), *(("batch", batch, MAX_BATCH) for batch in batches)]
+    for field, value, most in checks:
+        if not 1 <= value <= most:
+            raise SpecError(field, value, f"a whole number from 1 to {most}")
+    if not 0 < seconds < float("inf"):
+        raise SpecError("seconds", seconds, "a number above 0")
+    rows: list[Row] = []
+    wanted = (1,) if artifact.metadata.one_image else tuple(dict.fromkeys(batches))
+    for batch in wanted:
+        rows += _at(artifact, list(dict.fromkeys(engines)), batch, threads, seconds, seed, progress)
+    return Bench(artifact.path, artifact.digest, threads, processor(), cores(), _reference(artifact), tuple(rows))
+
+
+def _at(
+    artifact: Artifact, engines: Sequence[str], batch: int, threads: int, seconds: float, seed: int,
+    progress: Callable[[str, int], None] | None,
+) -> list[Row]:  # fmt: skip
+    image = images(artifact.metadata, artifact.shape(batch), seed)
+    expected = expected_outputs(artifact, image, batch, threads)
+    loaded: dict[str, Session] = {}
+    rows: dict[str, Row] = {}
+    for name in engines:
+        if progress:
+            progress(name, batch)
+        row = Row(name, batch, problem=obstacle(name, artifact))
+        if not row.problem:
+            try:
+                loaded[name], row = _load(name, artifact, image, expected, batch, threads)
+            except OtoyolError as error:
+                row = Row(name, batch, problem=str(error))
+        rows[name] = row
+    times = race({name: session.run for name, session in loaded.items()}, image, seconds, seed)
+    return [rows[name]._replace(timing=times[name]) if name in times else rows[name] for name in engines]
+
+
+def _load(
+    name: str, artifact: Artifact, image: Array, expected: Sequence[Array], batch: int, threads: int
+) -> tuple[Session, Row]:
+    gc.collect()
+    before, began = resident_bytes(), time.perf_counter()
+    session = load_engine(name, artifact, batch, threads)
+    took = time.perf_counter() - began
+    outputs = [np.array(output) for output in session.run(image)]
+    after = resident_bytes()
+    error = max(difference(ours, theirs) for ours, theirs in zip(outputs, expected, strict=True))
+    grown = None if before is None or after is None else max(0, after - before)
+    most = TOLERANCE[artifact.metadata.precision]
+    problem = "" if error <= most else f"its outputs differ by {error:.1e}; at most {most:.0e}"
+    return session, Row(name, batch, None, error, grown, took, problem)
+
+
+def _reference(artifact: Artifact) -> str:
+    return "eager" if artifact.has_module else "ort without optimisation"
+
+
+def expected_outputs(artifact: Artifact, image: Array, batch: int, threads: int) -> list[Array]:
+    """What the artifact should put out: float32 eager, or ONNX Runtime node by node where torch has no module."""
+    if artifact.has_module:
+        session: Session = load_engine("eager", artifact, batch, threads)
+    else:
+        from otoyol.deploy.ort import OrtSession
+
+        session = OrtSession(artifact.path, threads, optimise=False)
+    return [np.array(output) for output in session.run(image)]
+
+
+def race(
+    runs: Mapping[str, Callable[[Array], Any]], image: Array, seconds: float, seed: int = 0,
+    clock: Callable[[], float] = time.perf_counter,
+) -> dict[str, Timing]:  # fmt: skip
+    """Every run in turns, in a new order each round; medians and spreads of the counted ones."""
+    shuffle = random.Random(seed)  # noqa: S311 (no secrets)
+    times: dict[str, list[float]] = {name: [] for name in runs}
+    order, end, rounds = list(runs), clock() + seconds, 0
+    while order and (rounds < ROUNDS or clock() < end):
+        shuffle.shuffle(order)
+        for name in order:
+            runs[name](image)
+            for _ in range(BURST):
+                began = clock()
+                runs[name](image)
+                times[name].append(clock() - began)
+        rounds += 1
+    return {name: timing(samples) for name, samples in times.items()}
+
+
+def resident_bytes() -> int | None:
+    """This process's resident memory; None where the system does not tell."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    except (OSError, ValueError, IndexError):
+        return None
+    return pages * os.sysconf("SC_PAGE_SIZE")

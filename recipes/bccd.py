@@ -29,9 +29,9 @@ import otoyol
 from otoyol.detect import Judged, coco_scores
 from otoyol.errors import OtoyolError
 from otoyol.spec.files import json_text, write_text
+from otoyol.train import fit
 from otoyol.train.config import Config
 from otoyol.train.files import read_config
-from otoyol.train import fit
 from otoyol.train.folder import load_run
 
 ROOT = Path(__file__).resolve().parent.parent

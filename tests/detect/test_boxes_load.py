@@ -15,8 +15,8 @@ from _detect_small import coco, picture, voc, voc_xml
 from PIL import Image
 from torchvision import tv_tensors
 
-from otoyol.data.coco import parse_json
 from otoyol.data.box_source import load_boxes
+from otoyol.data.coco import parse_json
 from otoyol.errors import OtoyolError, SpecError
 
 OBJECTS = {"one": [("cat", (1, 1, 40, 30)), ("dog", (11, 6, 20, 15))], "two": [("dog", (21, 1, 21, 1))], "three": []}

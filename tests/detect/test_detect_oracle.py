@@ -33,6 +33,9 @@ def test_losses_and_boxes_are_torchvision_s(peer: Callable[..., nn.Module], kind
     back = export_detector(ours, "torchvision")
     assert list(map(len, (back, theirs.state_dict()))) == [len(back)] * 2
     assert all(torch.equal(back[key], value) for key, value in theirs.state_dict().items())
+    for model in (ours, theirs) if kind == "fasterrcnn" else ():  # a few proposals tell as much and take less time
+        model.rpn._post_nms_top_n = {"training": 64, "testing": 64}
+        model.roi_heads.batch_size_per_image = 64
     losses = []
     for model in (ours.train(), theirs.train()):
         torch.manual_seed(1)  # Faster R-CNN draws its samples
@@ -43,7 +46,7 @@ def test_losses_and_boxes_are_torchvision_s(peer: Callable[..., nn.Module], kind
         (model.roi_heads if kind == "fasterrcnn" else model).score_thresh = 0.2 if kind == "fasterrcnn" else 0.005
         with torch.inference_mode():
             found.append(model(images()))
-    assert min(len(one["boxes"]) for one in found[1]) > 50
+    assert min(len(one["boxes"]) for one in found[1]) > 20
     torch.testing.assert_close(found[0], found[1], rtol=1e-5, atol=1e-4)
 
 

@@ -30,7 +30,9 @@ export default {
     const card = picked(context, (i) => load(i));
     const form = mountForm(context, { draw: () => draw(), budgets: () => limitsAnew(), plane: () => repaint() });
     const [one, other] = [h("div", { class: "tall" }), h("div", { class: "tall" })];
-    pictures.append(one, card.element, other);
+    // On a small screen eight axes need more than its width; the box scrolls.
+    const wide = h("div", { class: "wide", role: "region", tabindex: "0", "aria-label": t("explore.parallel") }, other);
+    pictures.append(one, card.element, wide);
     below.append(filter.element, h("h3", {}, t("explore.front_title")), list.element, out.element);
     root.append(h("p", { class: "hint" }, t("explore.lead")), form.element, wrong, said, pictures, below);
 

@@ -1,9 +1,9 @@
 """Pictures of the studio for README and docs: python recipes/screenshots.py [FOLDER]
 
 The page is served on a free port of this machine and opened in headless Chromium (playwright, with the system's
-browser): the overview with a pinned baseline, an exploration under a budget, and a probe beside its design; in English
-and Turkish, light and dark. A probe of ten steps on the embedded digits is run for the last. The PNGs have 128 colours,
-so that a clone does not grow by megabytes. About a minute.
+browser): the overview with a pinned baseline, an exploration under budgets, and a probe beside its design; light and
+dark, in English and, but for the last, in Turkish. A probe of ten steps on the embedded digits is run for the last. The
+PNGs have 128 colours, so that a clone does not grow by megabytes. About a minute.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -32,17 +33,19 @@ FOLDER = Path(__file__).resolve().parent.parent / "docs" / "images"
 WIDTH, COLOURS = 1280, 128
 PROBED = ("cifar_resnet20", "cifar_resnet20@block=basic-v2")
 
-# Name → the address behind #, what is there once the picture is whole, and the window's height.
+# Name → languages, the address behind #, what is there once the picture is whole, and the window's height.
 VIEWS = {
     "overview": (
+        ("en", "tr"),
         "spec=resnet50@block=bottleneck-v2,attention=se&pin=resnet50&view=overview",
         "#view-overview .panel-block svg", 1000,
     ),
     "explore": (
+        ("en", "tr"),
         "spec=resnet50&view=explore&space=classification&count=1500&budgets=macs<=4.1e9 params<=26M",
         "table.front tbody button", 1480,
     ),
-    "runs": (f"spec={PROBED[1]}&view=runs&figure=grad_in&files=probe.json", ".panel-runs canvas", 1220),
+    "runs": (("en",), f"spec={PROBED[1]}&view=runs&figure=grad_in&files=probe.json", ".panel-runs canvas", 1220),
 }  # fmt: skip
 
 
@@ -92,15 +95,14 @@ def main(folder: Path = FOLDER) -> None:
         probes(Path(runs))
         launched: Any = playwright.chromium.launch(executable_path=browser, args=root)
         with serving(Path(runs)) as address:
-            for lang in ("en", "tr"):
-                for theme in ("light", "dark"):
-                    for name, (state, wait, height) in VIEWS.items():
-                        page = launched.new_page(viewport={"width": WIDTH, "height": height})
-                        page.goto(f"{address}/#v=1&{state}&lang={lang}&theme={theme}")
-                        path = folder / f"studio-{name}-{lang}-{theme}.png"
-                        write_bytes(path, picture(page, wait))
-                        page.close()
-                        print(f"{path} {path.stat().st_size / 1024:.0f} KiB", flush=True)
+            for name, (langs, state, wait, height) in VIEWS.items():
+                for lang, theme in product(langs, ("light", "dark")):
+                    page = launched.new_page(viewport={"width": WIDTH, "height": height})
+                    page.goto(f"{address}/#v=1&{state}&lang={lang}&theme={theme}")
+                    path = folder / f"studio-{name}-{lang}-{theme}.png"
+                    write_bytes(path, picture(page, wait))
+                    page.close()
+                    print(f"{path} {path.stat().st_size / 1024:.0f} KiB", flush=True)
         launched.close()
 
 

@@ -63,8 +63,7 @@ def visit(chromium: Any) -> Iterator[Callable[..., Any]]:
     trouble: list[str] = []
 
     def told(message: Any) -> None:
-        # A refused question is answered with 422, which Chromium logs by itself.
-        if message.type in ("error", "warning") and "status of 422" not in message.text:
+        if message.type in ("error", "warning"):
             trouble.append(message.text)
 
     def asked(request: Any) -> None:

@@ -237,6 +237,9 @@ def test_a_narrow_page_cuts_nothing_off(visit: Visit, address: str, lang: str) -
     wait(page, design)
     words = catalogue(lang)
     assert page.evaluate("document.documentElement.lang") == lang
+    page.locator(".menu > summary").click()
+    assert page.locator(".sheet").bounding_box()["width"] > 350
+    page.keyboard.press("Escape")
     for summary in page.locator(".group > summary").all():
         summary.click()
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
@@ -251,9 +254,16 @@ def test_a_narrow_page_cuts_nothing_off(visit: Visit, address: str, lang: str) -
 
 
 def test_language_and_theme_change_at_once(visit: Visit, address: str) -> None:
-    page = visit(at(address, spec="resnet18", view="why"), color_scheme="light")
+    page = visit(at(address, spec="resnet18"), color_scheme="light")
     wait(page, "resnet18")
     light = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert page.evaluate(OPTION, "#panel-costs .chart")["textStyle"]["color"] == "#16202b"
+    page.locator("#tab-overview").focus()
+    page.keyboard.press("End")
+    page.wait_for_selector("#view-runs:not([hidden])")
+    page.keyboard.press("Home")
+    page.wait_for_selector("#view-overview:not([hidden])")
+    page.locator("#tab-why").click()
     page.get_by_label("Language").select_option("tr")
     until(page, "document.title.includes('omurga')")
     page.wait_for_selector("#panel-answers .headline:not(:empty)")

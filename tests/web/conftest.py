@@ -24,7 +24,8 @@ def serving(**options: Any) -> Iterator[str]:
 
     from otoyol.web import make_app
 
-    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)  # so that asyncio waits for no ACK
+    # TCP by its name, so that asyncio waits for no ACK.
+    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listening.bind(("127.0.0.1", 0))
     listening.listen(256)
     config = uvicorn.Config(make_app(**options), log_level="warning", access_log=False, lifespan="off")

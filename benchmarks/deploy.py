@@ -120,7 +120,8 @@ def case(
     row: dict[str, Any] = {
         "network": network, "batch": batch, "chosen": chosen.engine, "best_peer": best,
         "ratio": round(final[name] / final[best], 4), "ms": {k: round(v, 3) for k, v in times.items()},
-        "final_ms": {k: round(v, 3) for k, v in final.items()}, "gflops": round(2 * macs * batch / final[name] / 1e6, 1),
+        "final_ms": {k: round(v, 3) for k, v in final.items()},
+        "gflops": round(2 * macs * batch / final[name] / 1e6, 1),
         "of_plain_export": {e: round(times[f"otoyol {e}"] / times[f"timm {e}"], 4) for e in ENGINES},
     }  # fmt: skip
     if network == "resnetv2_50":

@@ -25,7 +25,7 @@ _HOME = {
     "WeightsError": "otoyol.errors",
     "edit": "otoyol.spec",
     "family": "otoyol.spec",
-    "load": "otoyol.spec",
+    "load": "otoyol.share",
     "lower": "otoyol.ops",
     "parse": "otoyol.spec",
     "save": "otoyol.spec",
@@ -40,7 +40,9 @@ __all__ = [
     "audit",
     "cost",
     "data",
+    "deploy",
     "design",
+    "detect",
     "draw",
     "edit",
     "explain",
@@ -57,6 +59,7 @@ __all__ = [
     "save",
     "search",
     "serve",
+    "share",
     "spec",
     "to_text",
     "train",
@@ -69,7 +72,9 @@ if TYPE_CHECKING:
         audit,
         cost,
         data,
+        deploy,
         design,
+        detect,
         draw,
         explain,
         measure,
@@ -80,6 +85,7 @@ if TYPE_CHECKING:
         report,
         search,
         serve,
+        share,
         spec,
         train,
         trials,
@@ -87,7 +93,8 @@ if TYPE_CHECKING:
     )
     from otoyol.errors import OtoyolError, SpecError, WeightsError
     from otoyol.ops import lower
-    from otoyol.spec import Spec, edit, family, load, parse, save, to_text
+    from otoyol.share import load
+    from otoyol.spec import Spec, edit, family, parse, save, to_text
 
 
 def __getattr__(name: str) -> Any:

@@ -60,7 +60,7 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
     ),
     "share": (
         {"errors", "spec", "cost", "nn", "weights", "detect", "train", "deploy", "design", "__version__"},
-        {"pydantic", "torch", "safetensors", "yaml", "huggingface_hub", "httpx"},
+        {"pydantic", "torch", "safetensors", "yaml", "huggingface_hub"},
     ),
     "serve": (
         {"errors", "spec", "data", "deploy", "__version__"},
@@ -74,13 +74,13 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
     ),
     "cli": (
         {"errors", "spec", "ops", "cost", "audit", "explain", "draw", "report", "check", "search", "measure", "nn"}
-        | {"train", "trials", "probe", "proxy", "design", "share", "serve", "web", "data", "__version__"},
+        | {"train", "trials", "probe", "proxy", "design", "share", "serve", "web", "data", "deploy", "__version__"},
         {"cyclopts", "rich", "uvicorn"},
     ),
     "__main__": ({"cli"}, set()),
     "__init__": (
         {"errors", "spec", "ops", "cost", "audit", "explain", "draw", "report", "search", "measure", "nn"}
-        | {"train", "trials", "probe", "proxy", "design", "weights", "data", "detect", "serve"},
+        | {"train", "trials", "probe", "proxy", "design", "weights", "data", "deploy", "detect", "serve"},
         set(),
     ),
 }

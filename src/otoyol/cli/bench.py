@@ -98,6 +98,7 @@ def _row(row: Row, lang: str) -> tuple[str, ...]:
     spread = row.timing.spread if row.timing else 0.0
     grown = "-" if row.grown_bytes is None else number(row.grown_bytes / 1e6, lang, ".0f")
     return (
-        row.engine, number(row.batch, lang), number(row.latency_ms, lang, ".2f"), number(spread * 100, lang, ".0f") + " %",
+        row.engine, number(row.batch, lang), number(row.latency_ms, lang, ".2f"),
+        number(spread * 100, lang, ".0f") + " %",
         number(row.images_per_second, lang, ".1f"), grown, f"{row.error:.1e}",
     )  # fmt: skip

@@ -40,6 +40,11 @@ VERBS = (
     "check",
     "data",
     "report",
+    "share",
+    "export",
+    "bench",
+    "run",
+    "quantise",
     "serve",
     "studio",
     "schema",
@@ -47,7 +52,8 @@ VERBS = (
 )
 EXTRAS = {"torch": "torch", "torchvision": "torch", "safetensors": "torch", "timm": "timm", "matplotlib": "plot",
           "sklearn": "demo", "PIL": "demo", "onnx": "ort", "onnxruntime": "ort",
-          "fastapi": "serve", "uvicorn": "serve", "prometheus_client": "serve",
+          "onnxscript": "deploy", "openvino": "deploy", "nncf": "int8",
+          "fastapi": "serve", "uvicorn": "serve", "prometheus_client": "serve", "huggingface_hub": "hub",
           "lightning_fabric": "train", "pytorch_lightning": "train", "tensorboard": "train",
           "optuna": "trials", "sqlalchemy": "trials", "psycopg": "trials"}  # fmt: skip
 

@@ -75,7 +75,8 @@ class Bench(NamedTuple):
         """Plain data for JSON."""
         rows = [
             {
-                "engine": row.engine, "version": version(row.engine), "batch": row.batch, "problem": row.problem or None,
+                "engine": row.engine, "version": version(row.engine), "batch": row.batch,
+                "problem": row.problem or None,
                 "latency_ms": round(row.latency_ms, 4) if row.timing else None,
                 "images_per_second": round(row.images_per_second, 2) if row.timing else None,
                 "spread": round(row.timing.spread, 4) if row.timing else None,
@@ -93,8 +94,8 @@ class Bench(NamedTuple):
 
 
 def bench(
-    artifact: Artifact, engines: Sequence[str] = ENGINES, *, threads: int | None = None, batches: Sequence[int] = (1, 8),
-    seconds: float = 10.0, seed: int = 0, progress: Callable[[str, int], None] | None = None,
+    artifact: Artifact, engines: Sequence[str] = ENGINES, *, threads: int | None = None,
+    batches: Sequence[int] = (1, 8), seconds: float = 10.0, seed: int = 0, progress: Callable[[str, int], None] | None = None,
 ) -> Bench:  # fmt: skip
     """Run ``artifact`` in every engine in turns, for ``seconds`` a batch but at least :data:`ROUNDS` rounds.
 

@@ -63,8 +63,8 @@ class Best(BaseModel):
 
 
 class Choice(NamedTuple):
-    """The engine to run with; ``why`` it is not a winner that was measured here (empty where it is). ``threads`` 0 is the
-    engine's own choice."""
+    """The engine to run with; ``why`` it is not a winner that was measured here (empty where it is). ``threads`` 0 is
+    the engine's own choice."""
 
     engine: EngineName
     threads: int
@@ -100,8 +100,8 @@ def load(artifact: Path) -> Best | None:
 
 
 def choose(artifact: Path, batch: int = 1) -> Choice:
-    """The engine for batches of ``batch``: the winner of the nearest batch that was raced on this machine with this file,
-    or ONNX Runtime, and why. Raises SpecError for a damaged record."""
+    """The engine for batches of ``batch``: the winner of the nearest batch that was raced on this machine with this
+    file, or ONNX Runtime, and why. Raises SpecError for a damaged record."""
     best = load(artifact)
     if best is None:
         return Choice(FALLBACK, 0, "nobody has raced the engines on this file")

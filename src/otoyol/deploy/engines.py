@@ -52,8 +52,8 @@ def obstacle(name: str, artifact: Artifact) -> str:
 
 
 def load_engine(name: str, artifact: Artifact, batch: int, threads: int) -> Session:
-    """The artifact in an engine: ``eager`` and ``eager-nhwc`` (torch; channels last), ``compile`` (torch.compile), ``aot``
-    (AOTInductor), ``ort`` (ONNX Runtime), ``openvino``. Batches are of ``batch`` images.
+    """The artifact in an engine: ``eager`` and ``eager-nhwc`` (torch; channels last), ``compile`` (torch.compile),
+    ``aot`` (AOTInductor), ``ort`` (ONNX Runtime), ``openvino``. Batches are of ``batch`` images.
 
     Raises SpecError for another name, MissingExtraError where it is not installed, OtoyolError where it cannot run.
     """

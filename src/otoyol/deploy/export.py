@@ -62,7 +62,8 @@ def export_onnx(
     image = spec.input
     repeat = [i % 3 for i in range(image.channels)]
     metadata = Metadata(
-        task=task, spec=text_of(spec), classes=tuple(classes) if not taps else (), outputs=tuple(outputs), layout=layout,
+        task=task, spec=text_of(spec), classes=tuple(classes) if not taps else (), outputs=tuple(outputs),
+        layout=layout,
         channels=image.channels, height=image.height, width=image.width, dynamic_size=dynamic_size,
         mean=tuple(mean or (MEAN[i] for i in repeat)), std=tuple(std or (STD[i] for i in repeat)),
         opset=opset, versions=versions(), source=source,

@@ -28,8 +28,8 @@ def fold(model: nn.Module, taps: Collection[str] | None = None) -> nn.Module:
     """A copy of ``model`` for inference with every norm folded that can be; the outputs are equal but for rounding.
 
     Paths stay: a folded norm is an identity, its convolution has a bias. ``taps`` are the feature maps (``C1`` …) that
-    must stay too: by default those that a :func:`otoyol.nn.build` network puts out, and all of them where such a network
-    stands inside a larger one (a detector). The copy is in evaluation mode and must stay there.
+    must stay too: by default those that a :func:`otoyol.nn.build` network puts out, and all of them where such a
+    network stands inside a larger one (a detector). The copy is in evaluation mode and must stay there.
 
     Raises SpecError for a module that holds no network of ours, or whose norms have no running statistics.
     """

@@ -62,8 +62,8 @@ class Metadata(BaseModel):
     order of the logits, or of a detector's labels; empty where nobody has named them. ``outputs``: names in order.
     ``opset``: of ONNX's own operators. ``versions``: of the libraries that wrote the file. ``detector``: what stands on
     the backbone, empty where nothing does. ``source``: where the weights come from, for people; empty for weights as
-    initialised. ``aliases``: weights of the network that stand in the file under another's name, because they are equal,
-    or not at all (``""``), because they are zero.
+    initialised. ``aliases``: weights of the network that stand in the file under another's name, because they are
+    equal, or not at all (``""``), because they are zero.
 
     Raises SpecError naming the field where something does not fit.
     """

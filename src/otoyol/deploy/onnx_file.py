@@ -44,7 +44,8 @@ def to_onnx(
     except Exception as error:  # the exporter wraps whatever went wrong, of many kinds
         told = [line.strip() for line in str(error.__cause__ or error).splitlines() if line.strip()]
         raise OtoyolError(f"export: torch's ONNX exporter gives up: {' '.join(told[:3])[:400]}") from error
-    assert program is not None
+    if program is None:
+        raise OtoyolError("export: torch's ONNX exporter gave nothing")
     return cleaned(program.model_proto)
 
 

@@ -21,7 +21,8 @@ Array = np.ndarray[Any, Any]
 class OpenVinoSession:
     """One artifact, compiled for one shape, one image or batch at a time, in float32 where the file is float32.
 
-    Reading a file and compiling it call nothing but the runtime, which has no telemetry; the tools that do are not used.
+    Reading a file and compiling it call nothing but the runtime, which has no telemetry; the tools that do are not
+    used.
     """
 
     def __init__(self, model: str | os.PathLike[str] | bytes, shape: Sequence[int], threads: int = 0) -> None:

@@ -20,7 +20,7 @@ Array = np.ndarray[Any, Any]
 
 
 class OrtSession:
-    """One artifact, loaded: every graph optimisation (or none), ``threads`` within operators (0: ONNX Runtime's choice)."""
+    """One artifact, loaded: every graph optimisation (or none), ``threads`` within operators (0: its own choice)."""
 
     def __init__(self, model: bytes | str | os.PathLike[str], threads: int = 0, optimise: bool = True) -> None:
         options = onnxruntime.SessionOptions()

@@ -1,0 +1,238 @@
+"""What goes wrong in long trainings: each is a clear error or a recorded skip, and nothing is lost."""
+
+from __future__ import annotations
+
+import errno
+import math
+import resource
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from _tiny_run import SPEC, config, opened, quickened, rows, train
+from PIL import Image
+
+from otoyol.errors import OtoyolError, SpecError, TrainingError
+from otoyol.train import fit, store
+from otoyol.train.classification import Classification, ClassificationConfig, check_labels
+from otoyol.train.engine import Told, Trainer
+from otoyol.train.log import Log
+from otoyol.train.run import prepare
+from otoyol.train.seeds import own_chance
+from otoyol.train.signals import Stop
+from otoyol.train.task import Loss
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    quickened(monkeypatch.setattr)
+
+
+def poison(monkeypatch: pytest.MonkeyPatch, at: range, value: float = math.nan) -> None:
+    """The loss of the forward passes ``at`` (from 0) is ``value``, and so are the running statistics after them."""
+    real, passes = Classification.loss, iter(range(1000))
+
+    def loss(self: Classification, model: Any, batch: Any) -> Loss:
+        found = real(self, model, batch)
+        if next(passes) not in at:
+            return found
+        for name, buffer in model.named_buffers():
+            if "running" in name:
+                buffer.data.fill_(value)
+        return Loss(found.total * value, found.parts)
+
+    monkeypatch.setattr(Classification, "loss", loss)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_loss_that_is_not_finite_stops_and_names_the_step(
+    value: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen, whole = config(), train(config(), tmp_path / "whole")
+    with monkeypatch.context() as patched:
+        poison(patched, range(3, 4), value)
+        with pytest.raises(TrainingError, match=rf"the loss is {value} at step 4; .*the checkpoint of step 3 is kept"):
+            train(chosen, tmp_path / "run")
+    assert train(chosen, tmp_path / "run", resume=True).differences(whole) == []
+
+
+def test_a_loss_that_is_not_finite_is_skipped_and_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen = config(run__on_nan="skip", recipe__accumulate=2)
+    poison(monkeypatch, range(3, 4))  # the second pass of step 2
+    found = train(chosen, tmp_path)
+    assert found.plain[3] == [2] and found.plain[4] == 4  # four updates in five steps
+    assert all(bool(value.isfinite().all()) for value in found.tensors.values())
+    assert all(math.isfinite(float(row["loss"])) for row in rows(tmp_path))
+
+
+def test_skipping_ends_where_it_is_no_help(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    poison(monkeypatch, range(1, 100))
+    with pytest.raises(TrainingError, match="at 20 steps in a row, up to 21"):
+        train(config(run__on_nan="skip", recipe__steps=60), tmp_path)
+
+
+def test_weights_that_are_not_finite_are_not_saved_over_good_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, steps = torch.optim.SGD.step, iter(range(1, 100))
+
+    def step(self: Any, *args: Any, **kwargs: Any) -> Any:
+        found = real(self, *args, **kwargs)
+        if next(steps) == 4:
+            self.param_groups[0]["params"][0].data.fill_(math.inf)
+        return found
+
+    monkeypatch.setattr(torch.optim.SGD, "step", step)
+    with pytest.raises(TrainingError, match=r"not finite after step 4; the checkpoint of step 3 is kept"):
+        train(config(), tmp_path)
+    found = store.Store(tmp_path / "checkpoints", 2).load()
+    assert found is not None and found.step == 3
+
+
+@pytest.mark.parametrize("room", [0, 3_000, 20_000])
+def test_a_disk_that_fills_amid_a_checkpoint(room: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen, whole = config(), train(config(), tmp_path / "whole")
+    saves, left = [0], [room]
+    real_save, real_write = store.Store.save, store._Digesting.write
+
+    def save(self: Any, step: int, content: Any) -> Path:
+        saves[0] += 1
+        return real_save(self, step, content)
+
+    def write(self: Any, data: Any) -> int:
+        if saves[0] == 3:
+            if left[0] < len(data):
+                self.error = OSError(errno.ENOSPC, "No space left on device")
+                raise self.error
+            left[0] -= len(data)
+        return real_write(self, data)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(store.Store, "save", save)
+        patched.setattr(store._Digesting, "write", write)
+        with pytest.raises(OtoyolError, match=r"step 4: No space left on device; the checkpoint of step 3 is kept"):
+            train(chosen, tmp_path / "run")
+    names = [path.name for path in (tmp_path / "run" / "checkpoints").iterdir()]
+    assert sorted(name[:15] for name in names) == ["step-0000000002", "step-0000000003"]  # nothing half-written
+    assert train(chosen, tmp_path / "run", resume=True).differences(whole) == []
+
+
+@contextmanager
+def no_file_beyond(size: int) -> Iterator[None]:
+    """The system itself refuses to write beyond so many bytes of a file."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_rows_that_find_no_room(tmp_path: Path) -> None:
+    log = Log(tmp_path, ("step", "loss"))
+    log.row({"step": 1, "loss": 0.5})
+    with no_file_beyond(log.size + 3), pytest.raises(OtoyolError, match=r"metrics\.csv: File too large"):
+        log.row({"step": 2, "loss": 0.25})
+
+
+def test_a_run_that_finds_no_room_goes_on_when_there_is(tmp_path: Path) -> None:
+    chosen, whole = config(), train(config(), tmp_path / "whole")
+    with no_file_beyond(3000), pytest.raises(OtoyolError, match="checkpoint of step 2: File too large"):
+        train(chosen, tmp_path / "run")
+    assert list((tmp_path / "run" / "checkpoints").iterdir()) == []
+    assert train(chosen, tmp_path / "run", resume=True).differences(whole) == []
+
+
+def folder_of(tmp_path: Path, classes: int = 3, images: int = 8) -> Path:
+    for split in ("train", "test"):
+        for kind in range(classes):
+            (tmp_path / split / f"k{kind}").mkdir(parents=True)
+            for number in range(images):
+                colour = 40 * kind + number + (100 if split == "test" else 0)
+                Image.new("L", (8, 8), colour).save(tmp_path / split / f"k{kind}" / f"{number}.png")
+    return tmp_path
+
+
+def on_folder(path: Path, **changes: Any) -> ClassificationConfig:
+    return config(data={"source": str(path)}, spec=SPEC, recipe__batch=6, **changes)
+
+
+def go(chosen: ClassificationConfig, folder: Path, **how: Any) -> Trainer:
+    """fit() without pictures, on the data that the configuration names."""
+    with own_chance():
+        trainer, content = prepare(chosen, folder, Stop(), **how)
+        trainer.train(content)
+    return trainer
+
+
+def test_an_image_that_cannot_be_read(tmp_path: Path) -> None:
+    path = folder_of(tmp_path / "images")
+    for broken in ("train/k1/3.png", "test/k2/0.png"):
+        (path / broken).write_bytes((path / broken).read_bytes()[:40])
+    with pytest.raises(OtoyolError, match=r"image: cannot read .*3\.png"):
+        go(on_folder(path), tmp_path / "stopped")
+    found = fit(on_folder(path, run__unreadable="skip"), tmp_path / "skipped").result
+    assert sorted(Path(name).name for name in found["left_out"]) == ["0.png", "3.png"]
+    assert sum(of["samples"] for of in found["classes"]) == 23 and found["validation"] == 24
+
+
+@pytest.mark.parametrize("harm", ["shrinks", "grows", "changes"])
+def test_data_that_changes_between_runs(harm: str, tmp_path: Path) -> None:
+    path = folder_of(tmp_path / "images")
+
+    def tell(event: Any) -> None:
+        if isinstance(event, Told) and event.step == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        go(on_folder(path), tmp_path / "run", tell=tell)
+    if harm == "shrinks":
+        (path / "train" / "k0" / "0.png").unlink()
+    elif harm == "grows":
+        shutil.copy(path / "train" / "k0" / "0.png", path / "train" / "k0" / "new.png")
+    else:
+        Image.new("L", (60, 60), 7).save(path / "train" / "k0" / "0.png")
+    with pytest.raises(OtoyolError, match="the train data is not what the run began with"):
+        go(on_folder(path), tmp_path / "run", resume=True)
+
+
+def test_a_run_goes_on_where_its_data_was_moved(tmp_path: Path) -> None:
+    path = folder_of(tmp_path / "images")
+    before = go(on_folder(path), tmp_path / "run")
+    moved = path.rename(tmp_path / "moved")
+    after = go(on_folder(moved), tmp_path / "run", resume=True)
+    assert after.state.metrics == before.state.metrics and after.state.step == 5
+
+
+def test_a_class_without_images(tmp_path: Path) -> None:
+    path = folder_of(tmp_path / "images")
+    (path / "train" / "empty").mkdir()
+    with pytest.raises(OtoyolError, match="empty has no image"):
+        go(on_folder(path), tmp_path / "run")
+
+
+def test_labels_that_are_no_class() -> None:
+    train_images, judges = opened(config())._images
+    check_labels(train_images, judges)
+    wrong = train_images.take(range(4))
+    wrong.labels = (0, 1, 10, 2)
+    with pytest.raises(OtoyolError, match=r"digits\[2\] has the label 10; there are 10 classes"):
+        check_labels(train_images, wrong)
+    with pytest.raises(OtoyolError, match="the class 4 has no image to train on"):
+        check_labels(train_images.take(range(4)), judges)
+
+
+def test_a_head_without_a_pool_cannot_classify(tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match=r"spec\.head\.pool"):
+        go(config(spec=SPEC + ",head.pool=none", data={"source": "digits"}), tmp_path / "run")
+
+
+def test_a_metrics_file_that_was_changed(tmp_path: Path) -> None:
+    train(config(), tmp_path)
+    (tmp_path / "metrics.csv").write_text("step\n")
+    with pytest.raises(OtoyolError, match="shorter than when the checkpoint was written"):
+        train(config(), tmp_path, resume=True)

@@ -235,9 +235,11 @@ def test_every_verb_helps_in_both_languages(
 def test_no_word_of_the_command_line_is_idle() -> None:
     """Every [cli] sentence is asked for somewhere in the package."""
     package = Path(otoyol.__file__).parent
-    source = "".join(path.read_text() for folder in ("cli", "design") for path in (package / folder).glob("*.py"))
+    source = "".join(
+        path.read_text() for folder in ("cli", "design", "data/check") for path in (package / folder).glob("*.py")
+    )
     keys = [key.removeprefix("cli.") for key in catalogue("en") if key.startswith("cli.")]
-    composed = ("help.", "class.", "title.by.", "head.", "trials.", "score.", "memory.", "design.step.")
+    composed = ("help.", "class.", "title.by.", "head.", "trials.", "score.", "memory.", "design.step.", "data.")
     for key in keys:
         name = key.rpartition(".")[2]
         assert f'"{key}"' in source or (key.startswith(composed) and re.search(rf"\b{name}\b", source)) or (

@@ -7,7 +7,10 @@ import io
 import json
 import re
 import shlex
+import threading
+from functools import partial
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -17,7 +20,9 @@ import otoyol
 from otoyol.audit import highway
 from otoyol.cli.main import run
 from otoyol.cost import count, training
+from otoyol.measure import Latency
 from otoyol.ops import lower
+from otoyol.web import Later
 from otoyol.web.asks import DesignAsk, MatchAsk
 from otoyol.web.code import code
 from otoyol.web.formula import LETTERS, POWERS, op_cost
@@ -182,6 +187,64 @@ def test_equal_budget_rescales_the_change_and_keeps_what_was_asked() -> None:
     assert abs(answer["figures"]["macs"] / wanted - 1) < 0.01
     with pytest.raises(otoyol.SpecError, match="table"):
         describe(DesignAsk(spec="resnet18", match=MatchAsk(baseline="resnet50", equal="latency")), {})
+
+
+class Clock:
+    """A scorer whose law is known: a microsecond for each block and channel."""
+
+    def __init__(self) -> None:
+        self.of: dict[otoyol.Spec, None] = {}
+        self.predictor = self
+
+    def predict(self, spec: otoyol.Spec) -> Latency:
+        ms = sum(stage.depth * stage.width for stage in spec.stages) / 1e3
+        return Latency(ms, ms / 2, ms * 2, ("beyond",))
+
+    def __call__(self, structure: otoyol.Spec, depths: np.ndarray, widths: np.ndarray) -> np.ndarray:
+        self.of[structure] = None
+        return (depths * widths).sum(axis=1) / 1e3
+
+
+def test_latency_as_the_tables_predict_it_and_held_equal() -> None:
+    scorers = {"ort,b1,t1": Clock()}
+    answer = describe(DesignAsk(spec="resnet18", parts=("latency",)), scorers)
+    wanted = 2 * (64 + 128 + 256 + 512) / 1e3
+    row = answer["latency"][0]
+    assert row == {
+        "where": "ort,b1,t1",
+        "ms": wanted,
+        "low_ms": wanted / 2,
+        "high_ms": wanted * 2,
+        "warnings": ["beyond"],
+    }
+    match = MatchAsk(baseline="resnet18", equal="latency", where="ort,b1,t1")
+    answer = describe(DesignAsk(spec="resnet18@depths=2-2-4-2", parts=("latency",), match=match), scorers)
+    assert answer["match"]["wanted"] == wanted
+    assert abs(answer["latency"][0]["ms"] / wanted - 1) <= 0.01
+
+
+def test_a_table_is_fitted_once_while_the_page_is_open() -> None:
+    made: list[str] = []
+    begin = threading.Event()
+
+    def make(where: str) -> Clock:
+        begin.wait(10)
+        made.append(where)
+        return Clock()
+
+    later = Later({where: partial(make, where) for where in ("a", "b")})
+    assert list(later) == ["a", "b"] and len(later) == 2
+    worker = threading.Thread(target=later.prepare)
+    worker.start()
+    assert describe(DesignAsk(spec="resnet18", parts=("latency",)), later)["latency"] == [
+        {"where": "a", "ms": None},
+        {"where": "b", "ms": None},
+    ]
+    begin.set()
+    assert later["b"].predict(otoyol.parse("resnet18")).ms == 1.92
+    worker.join(10)
+    assert sorted(made) == ["a", "b"]
+    assert describe(DesignAsk(spec="resnet18", parts=("latency",)), later)["latency"][1]["ms"] == 1.92
 
 
 def test_too_deep_for_the_page() -> None:

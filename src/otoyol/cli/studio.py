@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import socket
 import sys
+from functools import partial
 from pathlib import Path
+from threading import Thread
 from typing import Annotated, Any
 
 from otoyol.cli.latency import Tables
@@ -31,7 +33,7 @@ def studio(
     try:
         import uvicorn
 
-        from otoyol.web import make_app
+        from otoyol.web import Later, make_app
     except ModuleNotFoundError as error:
         if error.name in ("uvicorn", "fastapi", "starlette"):
             raise MissingExtraError(error.name, "studio") from None
@@ -39,13 +41,16 @@ def studio(
     tongue = language(lang)
     design = label(read_spec(spec))
     tables = Tables(table)
-    app = make_app({where: tables.scorer(where) for where in tables}, folder=runs)
+    scorers = Later({where: partial(tables.scorer, where) for where in tables})
+    app = make_app(scorers, folder=runs)
     listening = _listen(port)
     address = f"http://{HOST}:{listening.getsockname()[1]}/#v=1&spec={design}" + f"&lang={lang}" * bool(lang)
     for note in tables.notes(tongue):
         sys.stderr.write(note + "\n")
     sys.stdout.write(word("studio.ready", tongue, address=address) + "\n")
     sys.stdout.flush()
+    if scorers:
+        Thread(target=scorers.prepare, daemon=True).start()
     if open:
         import webbrowser
 

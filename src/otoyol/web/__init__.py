@@ -8,5 +8,6 @@ from __future__ import annotations
 
 from otoyol.web.app import make_app
 from otoyol.web.guard import LOOPBACK
+from otoyol.web.later import Later
 
-__all__ = ["LOOPBACK", "make_app"]
+__all__ = ["LOOPBACK", "Later", "make_app"]

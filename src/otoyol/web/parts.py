@@ -25,6 +25,7 @@ from otoyol.spec.text import leaves
 from otoyol.web.asks import DesignAsk, PartName
 from otoyol.web.code import code
 from otoyol.web.formula import op_cost
+from otoyol.web.later import ready
 from otoyol.web.rescale import rescale
 from otoyol.web.shown import check_shown, parse_shown
 
@@ -119,11 +120,15 @@ def memory(spec: Spec, ask: DesignAsk, _: Scorers) -> list[dict[str, Any]]:
 
 
 def latency(spec: Spec, _: DesignAsk, scorers: Scorers) -> list[dict[str, Any]]:
-    """What each table predicts, for its own batch and dtype."""
-    found = []
-    for where, scorer in scorers.items():
-        told = scorer.predictor.predict(spec)
-        found.append({"where": where, **told._asdict(), "warnings": list(told.warnings)})
+    """What each table predicts, for its own batch and dtype; ``ms`` is None where its laws are still being fitted."""
+    found: list[dict[str, Any]] = []
+    for where in scorers:
+        scorer = ready(scorers, where)
+        if scorer is None:
+            found.append({"where": where, "ms": None})
+        else:
+            told = scorer.predictor.predict(spec)
+            found.append({"where": where, **told._asdict(), "warnings": list(told.warnings)})
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from threading import Lock
 from typing import Any
 
 from otoyol.errors import SpecError
@@ -11,6 +12,7 @@ from otoyol.spec import Spec, parse
 from otoyol.web.asks import MatchAsk
 
 KEPT = 32  # structures whose times of blocks are remembered by one table
+TURN = Lock()  # a scorer fills tables as it goes: one thread at a time
 
 
 def rescale(spec: Spec, ask: MatchAsk, scorers: Mapping[str, Any]) -> Match:
@@ -22,6 +24,7 @@ def rescale(spec: Spec, ask: MatchAsk, scorers: Mapping[str, Any]) -> Match:
     if where not in scorers:
         raise SpecError("table", where or "none", ", ".join(scorers) or "a table given by otoyol studio --table")
     scorer = scorers[where]
-    if len(scorer.of) > KEPT:
-        scorer.of.clear()
-    return match(baseline, spec, equal="latency_ms", vary=ask.vary, scorer=scorer)
+    with TURN:
+        if len(scorer.of) > KEPT:
+            scorer.of.clear()
+        return match(baseline, spec, equal="latency_ms", vary=ask.vary, scorer=scorer)

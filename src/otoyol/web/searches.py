@@ -61,9 +61,10 @@ def routes(scorers: Mapping[str, Any]) -> APIRouter:
     def draw(ask: ExploreAsk) -> dict[str, Any]:
         limits = budgets(ask.budgets, quantities)
         found = ready(space_of(ask.space, ask.spec, ask.text))
-        for where, scorer in scorers.items():  # of its own: a scorer fills tables and must not be used by two threads
+        for where in scorers if ask.latency else ():
+            scorer = scorers[where]  # which may have to be fitted first
             if where not in own or len(own[where].of) > MOST_STRUCTURES:
-                own[where] = type(scorer)(scorer.predictor)
+                own[where] = type(scorer)(scorer.predictor)  # it fills tables and must not be used by two threads
         predict = {key(LATENCY, where): own[where] for where in scorers} if ask.latency else {}
         drawn = sample(found, count=ask.count, seed=ask.seed, batch=ask.batch, dtype=ask.dtype, scorers=predict)
         return {**drawn, "budgets": limits}

@@ -57,6 +57,7 @@ async function build() {
     load: (spec) => set({ spec }),
     edit: (changes) => set({ spec: withEdits(state.spec, changes) }),
     shown: () => shown,
+    again: () => refresh(),
   };
   const skip = document.getElementById("skip");
   say(skip, words.t("skip"));

@@ -24,6 +24,7 @@
 //   set(changes)       change fields of the state; what is shown and the URL follow
 //   load(spec)         show another design
 //   edit(changes)      change fields of the design, in words of the text form: edit({attention: "se"})
+//   again()            ask the same once more, where an answer was not complete
 //   shown()            the last answer, or null
 //   ask(path, body)    POST JSON, gives the answer; throws Refused {field, given, allowed, message}
 //   chart(root, label) a chart that follows theme and size: see chart.js

@@ -5,21 +5,24 @@ export default {
   id: "latency",
   view: "memory",
   parts: ["latency"],
-  mount(root, { t, number, change, choices }) {
+  mount(root, { t, number, change, choices, again }) {
     if (!choices.tables.length) {
       root.append(h("p", {}, t("latency.none")), h("pre", { tabindex: "0" }, "otoyol measure --table latency.json\notoyol studio --table latency.json"));
       return { update() {} };
     }
     const made = table(t("latency.caption"), ["where", "ms", "interval", "beyond"].map((key) => t(`latency.${key}`)), { words: [0, 3] });
     root.append(made.element, h("p", { class: "hint" }, t("latency.note")));
+    let timer = 0;
     const ms = (value) => number(value, value < 100 ? ".3g" : ".0f");
     return {
       update({ latency }, baseline) {
         const base = new Map((baseline?.latency ?? []).map((told) => [told.where, told]));
-        made.update(latency.map((told) => [
+        clearTimeout(timer);
+        if (latency.some((told) => told.ms === null)) timer = setTimeout(again, 2000);
+        made.update(latency.map((told) => (told.ms === null ? [told.where, t("latency.fitting"), "", ""] : [
           told.where, { text: ms(told.ms), note: change(told.ms, base.get(told.where)?.ms, ".3g") },
           `${ms(told.low_ms)} – ${ms(told.high_ms)}`, told.warnings.join("; ") || "–",
-        ]));
+        ])));
       },
     };
   },

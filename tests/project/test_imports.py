@@ -80,7 +80,7 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
     "__main__": ({"cli"}, set()),
     "__init__": (
         {"errors", "spec", "ops", "cost", "audit", "explain", "draw", "report", "search", "measure", "nn"}
-        | {"train", "trials", "probe", "proxy", "design", "weights", "data", "deploy", "detect", "serve"},
+        | {"train", "trials", "probe", "proxy", "design", "weights", "data", "deploy", "detect", "share", "serve"},
         set(),
     ),
 }

@@ -18,7 +18,8 @@ from otoyol.nn.norms import FrozenBatchNorm2d
 
 
 def register_timm() -> list[str]:
-    """Register every family with timm as ``otoyol_<family>``; returns the names. Raises MissingExtraError."""
+    """Register every family with timm as ``otoyol_<family>``, and any design as ``otoyol_design``, which timm's
+    ``local-dir:`` finds in a shared folder; returns the names. Raises MissingExtraError."""
     from otoyol.nn.timm_models import register
 
     return register()

@@ -5,7 +5,8 @@
 ``moments``: the process dies, by an exception that nothing catches, at a moment drawn from all that change the model
 or the disk (amid writes as well), then again amid its resumption at times, in four configurations. ``signals``: a
 forked process is ended by SIGKILL after a random time. ``commands``: so is `otoyol train` itself, with a process that
-reads. Compared are weights, average, optimiser, best weights, every row of the log and all figures. The last line is JSON.
+reads. Compared are weights, average, optimiser, best weights, every row of the log and all figures. The last line is
+JSON.
 """
 
 from __future__ import annotations

@@ -95,7 +95,8 @@ class Bench(NamedTuple):
 
 def bench(
     artifact: Artifact, engines: Sequence[str] = ENGINES, *, threads: int | None = None,
-    batches: Sequence[int] = (1, 8), seconds: float = 10.0, seed: int = 0, progress: Callable[[str, int], None] | None = None,
+    batches: Sequence[int] = (1, 8), seconds: float = 10.0, seed: int = 0,
+    progress: Callable[[str, int], None] | None = None,
 ) -> Bench:  # fmt: skip
     """Run ``artifact`` in every engine in turns, for ``seconds`` a batch but at least :data:`ROUNDS` rounds.
 

@@ -29,7 +29,7 @@ Array = np.ndarray[Any, Any]
 
 
 class Tried(NamedTuple):
-    """One way to int8 in one engine. ``accuracy`` is None where speed already decided; ``problem``: why there is none."""
+    """One way to int8 in one engine. ``accuracy`` is None where speed decided; ``problem``: why there is nothing."""
 
     name: str
     engine: str

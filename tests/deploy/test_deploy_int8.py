@@ -1,0 +1,114 @@
+"""int8: what the quantisers put out, and what is kept."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper
+
+from otoyol.data import Images, load
+from otoyol.deploy import Artifact, candidates
+from otoyol.deploy import quantise as quantising
+from otoyol.deploy.ort import OrtSession
+from otoyol.deploy.quantise import accuracy, batches, quantise
+from otoyol.errors import SpecError
+from otoyol.measure.table import Timing
+
+
+@pytest.fixture(scope="module")
+def digits(classifier) -> tuple[Images, Images]:
+    """Images for calibration, and images whose labels are what float32 says: it is always right."""
+    artifact = Artifact(classifier.exported.path)
+    train = load("digits", artifact.metadata.design.input, "train").take(range(24))
+    test = load("digits", artifact.metadata.design.input, "test").take(range(40))
+    run = OrtSession(artifact.path, 1).run
+    said = [int(run(x)[0].argmax()) for x, _ in batches(test, artifact.metadata, 1)]
+    return train, Images(test.names, said, test.classes, test.image, test._open)
+
+
+@pytest.mark.parametrize("name", list(candidates.CANDIDATES))
+def test_quantisers_stay_near_float32(name: str, classifier, digits) -> None:
+    artifact = Artifact(classifier.exported.path)
+    images = [x for x, _ in batches(digits[0], artifact.metadata, 1)]
+    model = candidates.CANDIDATES[name](artifact.path, images)
+    onnx.checker.check_model(model)
+    kinds = Counter(node.op_type for node in model.graph.node)
+    assert kinds["QuantizeLinear"] > 20 and kinds["DequantizeLinear"] > 40
+    ours, plain = OrtSession(model.SerializeToString(), 1), OrtSession(artifact.path, 1)
+    near, exact = (np.stack([session.run(x)[0] for x in images]) for session in (ours, plain))
+    assert 1e-6 < np.linalg.norm(near - exact) / np.linalg.norm(exact) < 0.3
+    if name == "u8s8":  # seven bits: pairs of products fit into sixteen
+        weights = [numpy_helper.to_array(t) for t in model.graph.initializer if t.data_type == onnx.TensorProto.INT8]
+        assert weights and max(int(np.abs(w.astype(int)).max()) for w in weights if w.ndim == 4) <= 64
+
+
+def broken(path: Path, images: object) -> onnx.ModelProto:
+    """Always the first class."""
+    model = onnx.load(str(path))
+    for tensor in model.graph.initializer:
+        if tensor.name == "network.head.fc.bias":
+            tensor.CopyFrom(numpy_helper.from_array(np.eye(10, dtype=np.float32)[0] * 1e6, tensor.name))
+    return model
+
+
+def same(path: Path, images: object) -> onnx.ModelProto:
+    return onnx.load(str(path))
+
+
+def failing(path: Path, images: object) -> onnx.ModelProto:
+    raise RuntimeError("no such operator")
+
+
+@pytest.mark.parametrize(
+    ("ways", "seconds", "max_drop", "accepted"),
+    [
+        ({"same": same}, {"float32": 2.0, "same": 1.0}, 0.0, "same"),
+        ({"same": same}, {"float32": 1.0, "same": 1.0}, 0.9, None),  # not faster
+        ({"broken": broken}, {"float32": 2.0, "broken": 1.0}, 0.005, None),  # not accurate
+        ({"broken": broken}, {"float32": 2.0, "broken": 1.0}, 0.999, "broken"),  # allowed to be bad
+        ({"broken": broken, "same": same}, {"float32": 3.0, "broken": 1.0, "same": 2.0}, 0.005, "same"),
+        ({"failing": failing, "same": same}, {"float32": 3.0, "same": 2.0}, 0.005, "same"),
+    ],
+)
+def test_what_is_kept(
+    ways: dict, seconds: dict, max_drop: float, accepted: str | None, classifier, digits, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(quantising, "CANDIDATES", ways)
+    monkeypatch.setattr(
+        quantising, "race", lambda runs, *_: {key: Timing(seconds[key.split("\n")[0]], 0.0, 9) for key in runs}
+    )
+    out = tmp_path / "int8.onnx"
+    found = quantise(Artifact(classifier.exported.path), out, *digits, max_drop=max_drop, threads=1, batch=3,
+                     engines=("ort",), candidates=tuple(ways))  # fmt: skip
+    assert (found.accepted.name if found.accepted else None) == accepted
+    assert found.float32.accuracy == 1.0
+    assert out.exists() == (accepted is not None)
+    if accepted:
+        assert Artifact(out).metadata.precision == "int8"
+        assert not Artifact(out).has_module
+    if "failing" in ways:
+        assert "no such operator" in found.tried[0].problem
+    assert found.to_mapping()["images"] == 40
+
+
+def test_accuracy_counts_each_image_once(classifier, digits) -> None:
+    metadata = Artifact(classifier.exported.path).metadata
+    first = lambda x: [np.eye(10)[np.zeros(len(x), dtype=int)]]  # noqa: E731
+    share = sum(label == 0 for label in digits[1].labels) / 40
+    assert {accuracy(first, digits[1], metadata, batch) for batch in (1, 3, 7, 64)} == {share}
+
+
+def test_what_cannot_be_quantised_is_refused(classifier, taps, digits, tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match="float32 classifier"):
+        quantise(Artifact(taps.exported.path), tmp_path / "x.onnx", *digits)
+    other = Images(digits[1].names, digits[1].labels, ["a", "b"], digits[1].image, digits[1]._open)
+    with pytest.raises(SpecError, match="classes"):
+        quantise(Artifact(classifier.exported.path), tmp_path / "x.onnx", digits[0], other)
+    with pytest.raises(SpecError, match="max_drop"):
+        quantise(Artifact(classifier.exported.path), tmp_path / "x.onnx", *digits, max_drop=-0.1)
+    assert list(tmp_path.iterdir()) == []

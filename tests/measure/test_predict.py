@@ -105,6 +105,15 @@ def test_arrays_of_designs_are_scored_as_each_alone(predictor, text):
         assert told[row] == pytest.approx(predictor.predict(otoyol.edit(structure, columns)).ms, rel=1e-9)
 
 
+def test_without_tables_scores_are_the_same_and_take_no_memory(predictor):
+    spec = otoyol.parse("resnet18@input=3x64x64")
+    rng = np.random.default_rng(1)
+    depths, widths = rng.integers(1, 5, (120, 4)), 4 * rng.integers(1, 40, (120, 4))
+    tables, bare = Scorer(predictor), Scorer(predictor, largest_table=64 * 64 - 1)
+    assert bare(spec, depths, widths) == pytest.approx(tables(spec, depths, widths), rel=1e-12)
+    assert tables.table_bytes - bare.table_bytes >= 3 * 64 * 64 * 8  # a pair of widths at each of three transitions
+
+
 def test_impossible_rows_are_not_a_number(predictor):
     structure = otoyol.parse("resnet18@input=3x64x64,groups=8")
     widths = np.array([[64, 64, 64, 64], [64, 60, 64, 64]])

@@ -8,7 +8,7 @@ handful of calls with integers, a batch the same calls with arrays. See docs/dec
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache
+from functools import lru_cache
 from types import SimpleNamespace
 from typing import Any, Literal, NamedTuple
 
@@ -49,10 +49,11 @@ class Unit(NamedTuple):
     source: str
 
 
+KEPT = 4_096  # compiled units; of blocks written out there is no end
 Depths = Literal["one", "more", "mixed"]  # mixed: one in some rows of a batch
 
 
-@cache
+@lru_cache(KEPT)
 def stage(
     form: Form, projected: bool, strides: bool, dilated: bool, drop: bool, opens: bool, stem_activated: bool,
     grouped: bool, depths: Depths, arrays: bool = False, wanted: frozenset[str] = ALL,
@@ -92,7 +93,7 @@ def stage(
     return _compile("stage", names, total, peaks, (first.saves_x, saves_y), arrays, wanted)
 
 
-@cache
+@lru_cache(KEPT)
 def stem(
     kernels: tuple[int, ...], strides: tuple[int, ...], activated: bool, pool: str, norm: str, norm_groups: int,
     act: str, arrays: bool = False, wanted: frozenset[str] = ALL,
@@ -114,7 +115,7 @@ def stem(
     return _compile("stem", names, sums(cost), peaks, (cost.saves_x, cost.saves_y), arrays, wanted)
 
 
-@cache
+@lru_cache(KEPT)
 def tail(
     form: Form, pool: str, dropout: bool, classifies: bool, arrays: bool = False, wanted: frozenset[str] = ALL
 ) -> Unit:

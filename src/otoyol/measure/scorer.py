@@ -76,10 +76,11 @@ class Alike(NamedTuple):
 
 class Scorer:
     """Called as ``scorer(structure, depths, widths)`` with integer arrays (N, stages): milliseconds (N,), NaN where a
-    design is impossible."""
+    design is impossible. Widths are looked up in tables of at most ``largest_table`` pairs, beyond which every pair is
+    evaluated anew."""
 
-    def __init__(self, predictor: Predictor) -> None:
-        self.predictor = predictor
+    def __init__(self, predictor: Predictor, largest_table: int = LARGEST_TABLE) -> None:
+        self.predictor, self.largest_table = predictor, largest_table
         self.of: dict[Spec, _Structure] = {}
 
     @cached_property
@@ -89,13 +90,18 @@ class Scorer:
 
     def __call__(self, structure: Spec, depths: Ints, widths: Ints) -> Floats:
         if structure not in self.of:
-            self.of[structure] = _Structure(self.predictor, structure)
+            self.of[structure] = _Structure(self.predictor, structure, self.largest_table)
         return self.of[structure](depths, widths) * 1e3
+
+    @property
+    def table_bytes(self) -> int:
+        """What the tables of all structures take."""
+        return sum(one.index.nbytes + sum(table.nbytes for table in one.tables.values()) for one in self.of.values())
 
 
 class _Structure:
-    def __init__(self, predictor: Predictor, spec: Spec) -> None:
-        self.predictor, self.spec = predictor, spec
+    def __init__(self, predictor: Predictor, spec: Spec, largest_table: int) -> None:
+        self.predictor, self.spec, self.largest_table = predictor, spec, largest_table
         self.programs: dict[int, Program] = {}
         self.tables: dict[Key, Floats] = {}
         self.index = np.full(65_537, -1, dtype=np.int64)  # widths in the order they were met
@@ -210,7 +216,7 @@ class _Structure:
         there are too many widths for a table."""
         stage, position, _ = key
         side, pairs = self._side(), position == FIRST and stage > 0
-        if pairs and side * side > LARGEST_TABLE:
+        if pairs and side * side > self.largest_table:
             return None
         table, shape = self.tables.get(key), (side if pairs else 1, side)
         if table is None or table.shape != shape:

@@ -7,7 +7,7 @@ strides). Interpreters that cost millions of designs compile a form once and fee
 from __future__ import annotations
 
 from fractions import Fraction
-from functools import cache
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from otoyol.errors import SpecError
@@ -168,7 +168,7 @@ class Landmarks(NamedTuple):
     ends_in_norm: bool  # a norm follows the last convolution
 
 
-@cache
+@lru_cache(4_096)  # of blocks written out there is no end
 def landmarks(branch: tuple[str, ...]) -> Landmarks:
     """Where things are in a branch."""
     convolutions = [i for i, token in enumerate(branch) if kernel_of(token)]

@@ -27,7 +27,9 @@ from otoyol.web.explore import (
 )
 from otoyol.web.reply import reply
 
-MOST_STRUCTURES = 256  # that a scorer remembers the blocks of, at some hundred KiB each
+# A scorer remembers blocks by the widths around them; what a page may have it remember is bounded.
+LARGEST_TABLE = 128 * 128
+MOST_BYTES = 128 << 20
 
 
 class BudgetsAsk(Ask):
@@ -63,8 +65,9 @@ def routes(scorers: Mapping[str, Any]) -> APIRouter:
         found = ready(space_of(ask.space, ask.spec, ask.text))
         for where in scorers if ask.latency else ():
             scorer = scorers[where]  # which may have to be fitted first
-            if where not in own or len(own[where].of) > MOST_STRUCTURES:
-                own[where] = type(scorer)(scorer.predictor)  # it fills tables and must not be used by two threads
+            if where not in own or own[where].table_bytes > MOST_BYTES:
+                # It fills tables, so that two threads must not share one.
+                own[where] = type(scorer)(scorer.predictor, LARGEST_TABLE)
         predict = {key(LATENCY, where): own[where] for where in scorers} if ask.latency else {}
         drawn = sample(found, count=ask.count, seed=ask.seed, batch=ask.batch, dtype=ask.dtype, scorers=predict)
         return {**drawn, "budgets": limits}

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from conftest import serving
 from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from strategies import specs
 
 import otoyol
@@ -275,6 +276,50 @@ def test_language_and_theme_change_at_once(visit: Visit, address: str) -> None:
     assert page.evaluate(OPTION, "#panel-costs .chart")["textStyle"]["color"] == "#eef1f5"
     assert page.evaluate("getComputedStyle(document.querySelector('#panel-block .paper')).fill") == "rgb(20, 23, 28)"
     until(page, "location.hash.endsWith('&lang=tr&theme=dark')")
+
+
+FORMS = ("", "si", "bytes", ".1%", ".2%", ".1f", ".3f", ".0f", ".3g", "d", "# block|# blocks")
+
+
+NUMBERS = st.one_of(
+    st.integers(0, 10**13), st.floats(1e-3, 1e9, allow_nan=False), st.integers(0, 40_000).map(lambda n: n / 8)
+)
+
+
+def test_numbers_are_written_as_the_library_writes_them(visit: Visit, address: str) -> None:
+    values: list[float] = [0, 1, 999, 1000, 999_500, 1125, 0.125, 2.675, 1023, 1024, 1536, 4_089_184_256]
+
+    @settings(max_examples=150, deadline=None)
+    @given(NUMBERS)
+    def collect(value: float) -> None:
+        values.append(value)
+
+    collect()
+    page = visit(at(address))
+    page.wait_for_selector("#panel-figures dd:not(:empty)")
+    whole = ("si", "bytes", "d", FORMS[-1])
+    small = (".3g", "")  # of larger figures the library writes powers of ten
+    asked = [[value, form] for value in values for form in FORMS
+             if (isinstance(value, int) or form not in whole) and (value < 100 or form not in small)]  # fmt: skip
+    for lang in ("en", "tr"):
+        found = page.evaluate(
+            """async ([asked, lang]) => {
+              const { translator } = await import("/static/js/i18n.js");
+              const { number } = translator({}, lang);
+              return asked.map(([value, form]) => number(value, form));
+            }""",
+            [asked, lang],
+        )
+        wrong = [(value, form, js, number(value, lang, form)) for (value, form), js in zip(asked, found, strict=True)
+                 if js != number(value, lang, form)]  # fmt: skip
+        assert wrong[:9] == []
+
+
+def test_a_baseline_that_cannot_be_is_told_and_let_go(visit: Visit, address: str) -> None:
+    page = visit(at(address, spec="resnet18", pin="resnet18@groups=3", equal="macs"))
+    wait(page, "resnet18")
+    until(page, "location.hash === '#v=1&spec=resnet18'")
+    assert "resnet18@groups=3" in page.locator("#said").inner_text()
 
 
 def test_copies_and_the_report_leave_the_page(visit: Visit, address: str) -> None:

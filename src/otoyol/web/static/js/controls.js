@@ -17,7 +17,10 @@ const GROUPS = {
 };
 const OPEN = matchMedia("(max-width: 700px)").matches ? [] : ["input", "stages", "block"];
 
-/** {accept(own, shown), refuse(error, offers)}: `own` is the design as asked for, `shown` what came of it. */
+/**
+ * {accept(own, shown), refuse(error, offers)}: `own` is the design as asked for, `shown` what came of it; `offers` are
+ * the nearest valid designs, null while they are not known.
+ */
 export function mountControls(root, context) {
   const { t, choices, set, edit } = context;
   const { schema } = choices;
@@ -101,11 +104,11 @@ export function mountControls(root, context) {
         });
       }
       notice.replaceChildren(h("p", {}, h("strong", {}, t("refused.title")), " ", control ? label + ": " : "", sentence));
-      if (offers.length) {
+      if (offers?.length) {
         notice.append(h("p", {}, t("offer.lead")), h("ul", { class: "offers" }, offers.map((offer) => h("li", {},
           h("button", { type: "button", onclick: () => set({ spec: offer.spec }) },
             offer.word ? t("offer.change", { field: offer.field, given: offer.given, word: offer.word }) : t("offer.drop", { field: offer.field }))))));
-      } else if (error.offersKnown) notice.append(h("p", {}, t("offer.none")));
+      } else if (offers && error.field) notice.append(h("p", {}, t("offer.none")));
     },
   };
 }

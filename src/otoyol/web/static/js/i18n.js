@@ -76,7 +76,16 @@ function significant(value, digits, locale) {
 const decimals = (text) => (text.split(".")[1] ?? "").length;
 
 function grouped(value, digits, locale) {
-  const [whole, rest] = Math.abs(value).toFixed(digits).split(".");
+  const [whole, rest] = fixed(Math.abs(value), digits).split(".");
   const sign = value < 0 ? "-" : "";
   return sign + whole.replace(/\B(?=(\d{3})+$)/g, locale.group) + (rest ? locale.point + rest : "");
+}
+
+/** Like toFixed, but a tie goes to the even digit, as in Python. */
+function fixed(value, digits) {
+  const up = value.toFixed(digits);
+  if (digits > 15 || value >= 1e15) return up;
+  const [whole, rest] = value.toFixed(20).split(".");
+  const kept = digits ? `${whole}.${rest.slice(0, digits)}` : whole;
+  return /^50*$/.test(rest.slice(digits)) && "02468".includes(kept.at(-1)) ? kept : up;
 }

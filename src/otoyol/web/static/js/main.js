@@ -196,8 +196,14 @@ async function askBaseline(parts) {
   const key = JSON.stringify([pin, batch, dtype, optimizer, langOf(state), wanted]);
   if (!pin) baseline = { key: "", answer: null };
   else if (baseline.key !== key) {
-    const answer = await ask("/api/design", { spec: pin, batch, dtype, optimizer, lang: langOf(state), parts: wanted });
-    baseline = { key, answer };
+    try {
+      baseline = { key, answer: await ask("/api/design", { spec: pin, batch, dtype, optimizer, lang: langOf(state), parts: wanted }) };
+    } catch (error) {
+      if (!(error instanceof Refused) || error.status === 0) throw error;
+      baseline = { key: "", answer: null };
+      announce(words.t("pin.wrong", { spec: pin, message: error.message }), true);
+      set({ pin: "", equal: "" });
+    }
   }
 }
 
@@ -224,10 +230,10 @@ async function refuse(asked, error, overtaken) {
   }
   visible().forEach(({ section }) => section.classList.add("stale"));
   if (error.status === 0) {
-    controls.refuse({ field: "", message: words.t("refused.silent") }, []);
+    controls.refuse({ field: "", message: words.t("refused.silent") }, null);
     return;
   }
-  controls.refuse(error, []);
+  controls.refuse(error, null);
   if (overtaken()) return;
   const { offers } = await ask("/api/nearest", { spec: asked.spec }).catch(() => ({ offers: [] }));
   if (state.spec === asked.spec) controls.refuse(error, offers);

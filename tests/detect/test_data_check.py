@@ -15,6 +15,7 @@ from PIL import Image
 from otoyol.cli.main import run
 from otoyol.data.check import check_data
 from otoyol.data.check.findings import LEVELS
+from otoyol.data.check.pictures import Seen, alike
 from otoyol.errors import SpecError
 
 NAMES = [f"{letter}{number}" for letter in "tv" for number in range(4)]
@@ -127,3 +128,27 @@ def test_paths_that_are_no_data(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert run(["data", "clean", str(tmp_path)]) == 2
     (tmp_path / "empty").mkdir()
     assert check_data(str(tmp_path / "empty")).counts() == {"empty_split": 1}
+
+
+def test_looks_are_compared_as_bits_are_counted() -> None:
+    """Random looks, some of them changed in up to five bits, against counting the bits of every pair."""
+    rng = np.random.default_rng(0)
+    values = [int(value) for value in rng.integers(0, 1 << 63, 60)]
+    for value in values[:30]:
+        changed = value
+        for bit in rng.choice(64, rng.integers(0, 6), replace=False):
+            changed ^= 1 << int(bit)
+        values.append(changed)
+    seen = [
+        Seen(Path(str(i)), ["train", "test"][i % 2 if i < 60 else (i + 1) % 2], "", 1, 1, bytes([i]), value)
+        for i, value in enumerate(values)
+    ]
+    expected = {}
+    for i, one in enumerate(seen):
+        near = [j for j in range(i + 1, len(seen)) if (values[i] ^ values[j]).bit_count() <= 2]
+        if other := [j for j in near if seen[j].split != one.split]:
+            expected[i] = other[0]
+    assert 5 < len(expected) < 30
+    assert {int(a.path.name): int(b.path.name) for a, b in alike(seen)} == expected
+    same = [one._replace(digest=b"") for one in seen]  # pixels that are the same are told of elsewhere
+    assert not list(alike(same))

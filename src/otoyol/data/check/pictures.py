@@ -15,6 +15,7 @@ from otoyol.data.check.findings import Finding
 from otoyol.data.images import unreadable_errors
 
 NEAR = 2  # bits of 64 in which pictures that look the same may differ
+CROWD = 4096  # pictures with an equal quarter of their looks
 PLAIN = 6.0  # spread of the shrunk picture's grey values below which it has too little on it to be recognised
 
 
@@ -64,31 +65,37 @@ def same_pictures(seen: Sequence[Seen]) -> list[Finding]:
             if first.label != other.label:
                 detail = f"also {other.path}, as {other.label} and not {first.label}"
                 found.append(Finding("conflict", str(first.path), detail))
-            if len({one.split for one in group}) > 1:
+            if first.split != other.split:
                 found.append(Finding("leak", str(first.path), f"{first.split}; also {other.path}, {other.split}"))
             else:
                 found.append(Finding("duplicate", str(first.path), f"also {other.path}"))
-    distinct = [one for one in seen if one.look is not None]
-    for first, other in alike(distinct):
-        if first.split != other.split and first.digest != other.digest:
-            found.append(Finding("near_leak", str(first.path), f"{first.split}; like {other.path}, {other.split}"))
+    for first, other in alike([one for one in seen if one.look is not None]):
+        found.append(Finding("near_leak", str(first.path), f"{first.split}; like {other.path}, {other.split}"))
     return found
 
 
 def alike(seen: Sequence[Seen]) -> Iterator[tuple[Seen, Seen]]:
-    """Pairs whose looks differ in at most :data:`NEAR` bits, each once. Of four quarters, two or more are then equal,
-    so that pictures are compared only where a quarter is."""
+    """Each picture that looks like a later one of another split, with the first such one: looks differ in at most
+    :data:`NEAR` bits, pixels somewhere. Of four quarters two or more are then equal, so that pictures are compared
+    only where a quarter is. What more than :data:`CROWD` pictures share is no sign of anything and not looked into."""
+    looks = np.array([one.look for one in seen], dtype=np.uint64)
+    splits = np.array([one.split for one in seen])
     buckets: dict[tuple[int, int], list[int]] = defaultdict(list)
-    for index, one in enumerate(seen):
-        assert one.look is not None  # noqa: S101 (for the type checker)
+    for index, value in enumerate(looks.tolist()):
         for quarter in range(4):
-            buckets[quarter, (one.look >> (16 * quarter)) & 0xFFFF].append(index)
-    told: set[tuple[int, int]] = set()
+            buckets[quarter, (value >> (16 * quarter)) & 0xFFFF].append(index)
+    told: dict[int, int] = {}
     for bucket in buckets.values():
-        looks = np.array([seen[index].look for index in bucket], dtype=np.uint64)
-        for position in range(len(bucket) - 1):
-            differing = np.unpackbits((looks[position + 1 :] ^ looks[position])[:, None].view(np.uint8), axis=1)
-            for ahead in np.flatnonzero(differing.sum(axis=1) <= NEAR):
-                told.add((bucket[position], bucket[position + 1 + int(ahead)]))
-    for first, other in sorted(told):
-        yield seen[first], seen[other]
+        if not 1 < len(bucket) <= CROWD:
+            continue
+        members = np.array(bucket)
+        for position, index in enumerate(bucket[:-1]):
+            later = members[position + 1 :]
+            later = later[splits[later] != splits[index]]
+            bits = np.unpackbits((looks[later] ^ looks[index])[:, None].view(np.uint8), axis=1).sum(axis=1)
+            for other in later[bits <= NEAR].tolist():
+                if seen[other].digest != seen[index].digest:
+                    told[index] = min(other, told.get(index, other))
+                    break
+    for index, other in sorted(told.items()):
+        yield seen[index], seen[other]

@@ -24,8 +24,8 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 REFUSED_MS = 10.0
-GROWTH = 1.03  # resident memory of the last third over that of the middle third
-WARM = 5.0  # seconds in which clients come one by one; not counted
+GROWTH = 1.05  # resident memory of the last third over that of the middle third
+WARM = 15.0  # seconds in which clients come one by one and caches fill; not counted
 OVERVIEW = ["figures", "block", "stages", "road"]  # what the first view asks of every design
 PAGE_FILES = (
     "/", "/static/js/main.js", "/static/css/studio.css", "/static/vendor/echarts.js", "/api/words/en", "/api/choices",
@@ -140,7 +140,7 @@ async def load(port: int, pid: int, clients: int, seconds: float, think: float, 
     async def one(number: int) -> None:
         rng = random.Random(seed * 100_003 + number)
         client = Client(port)
-        await asyncio.sleep(rng.uniform(0, WARM * 0.8))
+        await asyncio.sleep(rng.uniform(0, WARM / 3))
         while time.monotonic() < end:
             kind, method, path, body, wanted = question(rng)
             began = time.monotonic()

@@ -23,9 +23,9 @@ export default {
           label: { show: labelled, position: "right", color: ink, fontSize: 10.5, formatter: ({ value }) => number(value, "bytes") },
         });
         drawn.draw({
-          grid: { left: 122, right: 84, top: 30, bottom: 24 },
+          grid: { left: 122, right: 84, top: drawn.instance.getWidth() < 560 ? 56 : 30, bottom: 24 }, // the legend may need two lines
           legend: { top: 0, left: 0, itemWidth: 14, textStyle: { color: ink }, formatter: (name) => t(`memory.${name}`) },
-          xAxis: { type: "value", axisLabel: { color: muted, formatter: (value) => number(value, "bytes") }, interval: step(Math.max(...memory.map(({ peak_bytes: peak }) => peak))), splitLine: { lineStyle: { color: line } } },
+          xAxis: { type: "value", axisLabel: { color: muted, hideOverlap: true, formatter: (value) => number(value, "bytes") }, interval: step(Math.max(...memory.map(({ peak_bytes: peak }) => peak))), splitLine: { lineStyle: { color: line } } },
           yAxis: { type: "category", inverse: true, data: memory.map((step) => step.mode), axisLabel: { color: muted }, axisTick: { show: false } },
           tooltip: { trigger: "item", formatter: ({ seriesName, name, value }) => `${name}\n${t(`memory.${seriesName}`)}: ${number(value, "bytes")}` },
           series: [

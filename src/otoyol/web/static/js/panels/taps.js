@@ -20,7 +20,7 @@ export default {
         const { side, rows } = taps;
         drawn.draw({
           grid: { left: 44, right: 70, top: 22, bottom: 24 },
-          xAxis: { type: "value", axisLabel: { color: muted }, splitLine: { lineStyle: { color: line } } },
+          xAxis: { type: "value", axisLabel: { color: muted, hideOverlap: true }, splitLine: { lineStyle: { color: line } } },
           yAxis: { type: "category", inverse: true, data: rows.map((tap) => tap.name), axisLabel: { color: muted }, axisTick: { show: false } },
           tooltip: { trigger: "item", formatter: ({ seriesName, name, value }) => `${name} · ${t(`series.${seriesName}`)}: ${number(value)} px` },
           series: [

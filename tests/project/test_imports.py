@@ -51,7 +51,7 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
     "probe": ({"errors", "spec", "ops", "audit", "explain", "draw", "nn", "data", "train"}, {"torch"}),
     "deploy": (
         {"errors", "spec", "ops", "audit", "nn", "weights", "data", "measure"},
-        {"numpy", "pydantic", "torch", "onnx", "onnxscript", "onnxruntime", "openvino", "nncf"},
+        {"numpy", "pydantic", "torch", "torchvision", "PIL", "onnx", "onnxscript", "onnxruntime", "openvino", "nncf"},
     ),
     "trials": ({"errors", "spec"}, {"optuna", "sqlalchemy"}),
     "design": (

@@ -12,7 +12,6 @@ from otoyol.cli.words import language, number, word
 
 if TYPE_CHECKING:
     from otoyol.deploy.export import Exported
-    from otoyol.deploy.source import Network
 
 Format = Literal["onnx"]
 Origin = Literal["otoyol", "torchvision", "timm"]
@@ -37,10 +36,12 @@ def export(
     tongue, place = language(lang), out or Path(f"model.{to}")
     from otoyol.deploy.export import export_onnx
 
-    found = _network(source, spec, origin)
+    wanted = [tap.upper() for tap in taps.split(",") if tap]
+    model, known = _network(source, spec, origin)
+    if classes is not None:
+        known["classes"] = _lines(classes)
     made = export_onnx(
-        found.model, place, taps=[tap.upper() for tap in taps.split(",") if tap], classes=_lines(classes),
-        layout="nhwc" if uint8 else "nchw", dynamic_size=dynamic_size, source=found.source,
+        model, place, taps=wanted, layout="nhwc" if uint8 else "nchw", dynamic_size=dynamic_size, **known
     )  # fmt: skip
     if json:
         write_json(_facts(made))
@@ -56,21 +57,29 @@ def export(
     )  # fmt: skip
 
 
-def _network(source: str, spec: str | None, origin: Origin) -> Network:
-    from otoyol.deploy.source import checkpoint_in, network
+def _network(source: str, spec: str | None, origin: Origin) -> tuple[Any, dict[str, Any]]:
+    """The network, and what its source knows of it: classes, mean and standard deviation, where it comes from."""
+    from otoyol.deploy.source import network
+    from otoyol.errors import SpecError
+    from otoyol.share.source import from_run, is_run
 
-    design = read_spec(spec) if spec is not None else None
-    if Path(source).is_dir():
-        return network(design, checkpoint_in(Path(source)), origin)
-    if Path(source).suffix in WEIGHTS:
-        return network(design, source, origin)
-    return network(read_spec(source))
+    design, place = read_spec(spec) if spec is not None else None, Path(source)
+    if is_run(place):
+        run = from_run(place)
+        if run.about.task == "detection":
+            raise SpecError("export", f"{place.name}, a detector", "a classifier, or a backbone for its taps")
+        about = run.about
+        return run.model, {"classes": about.classes, "mean": about.mean, "std": about.std, "source": about.source}
+    if place.suffix in WEIGHTS:
+        found = network(design, source, origin)
+        return found.model, {"source": found.source}
+    if place.is_dir():
+        raise SpecError("export", source, "a design, a checkpoint, or a folder that otoyol train has written")
+    return network(read_spec(source)).model, {}
 
 
-def _lines(path: Path | None) -> list[str]:
+def _lines(path: Path) -> list[str]:
     """Class names, one a line."""
-    if path is None:
-        return []
     from otoyol.spec.files import read_bytes
 
     text = read_bytes(path, "classes", 1 << 22).decode("utf-8", errors="replace")

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from otoyol.cli.options import Json, Lang, option
 from otoyol.cli.output import Item, Table, write, write_json
 from otoyol.cli.words import language, number, word
-
-if TYPE_CHECKING:
-    from otoyol.deploy.metadata import Metadata
-    from otoyol.deploy.predict import Seen
 
 
 def run(
@@ -27,44 +23,18 @@ def run(
     tongue = language(lang)
     from otoyol.deploy.artifact import Artifact
     from otoyol.deploy.best import choose
+    from otoyol.deploy.predict import answer
     from otoyol.deploy.predict import run as through
 
     given = Artifact(artifact)
     choice = choose(artifact)
     if choice.why:
         print("otoyol:", word("run.fallback", tongue, engine=choice.engine, why=choice.why), file=sys.stderr)
-    found = [_told(seen, given.metadata, top) for seen in through(given, images, choice.engine, choice.threads)]
+    found = [answer(seen, given.metadata, top) for seen in through(given, images, choice.engine, choice.threads)]
     if json:
         write_json({"engine": choice.engine, "images": found})
         return
-    write([item for answer in found for item in _page(answer, tongue)])
-
-
-def _told(seen: Seen, metadata: Metadata, top: int) -> dict[str, Any]:
-    """One image's answer as plain data."""
-    names, outputs = metadata.classes, seen.outputs
-
-    def name(index: int) -> str:
-        return names[index] if 0 <= index < len(names) else str(index)
-
-    answer: dict[str, Any] = {"image": str(seen.path)}
-    if metadata.task == "classification":
-        import numpy as np
-
-        logits = outputs["logits"].astype(np.float64)
-        chances = np.exp(logits - logits.max())
-        chances /= chances.sum()
-        order = np.argsort(-chances, kind="stable")[: max(top, 1)]
-        answer["classes"] = [{"class": name(int(i)), "probability": float(chances[i])} for i in order]
-    elif metadata.task == "detection":
-        rows = zip(outputs["boxes"], outputs["labels"], outputs["scores"], strict=True)
-        answer["boxes"] = [
-            {"class": name(int(label)), "score": float(score), "box": [float(v) / seen.scale for v in box]}
-            for box, label, score in rows
-        ]
-    else:
-        answer["features"] = {key: list(value.shape) for key, value in outputs.items()}
-    return answer
+    write([item for told in found for item in _page(told, tongue)])
 
 
 def _page(answer: dict[str, Any], lang: str) -> list[Item]:

@@ -40,6 +40,32 @@ def run(
         yield Seen(path, dict(zip(artifact.metadata.outputs, found, strict=True)), scale)
 
 
+def answer(seen: Seen, metadata: Metadata, top: int = 3) -> dict[str, Any]:
+    """One image's outputs as plain data: the ``top`` classes with probabilities, boxes in the file's own pixels, or the
+    features' shapes."""
+    names, outputs = metadata.classes, seen.outputs
+
+    def name(index: int) -> str:
+        return names[index] if 0 <= index < len(names) else str(index)
+
+    told: dict[str, Any] = {"image": str(seen.path)}
+    if metadata.task == "classification":
+        logits = outputs["logits"].astype(np.float64)
+        chances = np.exp(logits - logits.max())
+        chances /= chances.sum()
+        order = np.argsort(-chances, kind="stable")[: max(top, 1)]
+        told["classes"] = [{"class": name(int(i)), "probability": float(chances[i])} for i in order]
+    elif metadata.task == "detection":
+        rows = zip(outputs["boxes"], outputs["labels"], outputs["scores"], strict=True)
+        told["boxes"] = [
+            {"class": name(int(label)), "score": float(score), "box": [float(v) / seen.scale for v in box]}
+            for box, label, score in rows
+        ]
+    else:
+        told["features"] = {key: list(value.shape) for key, value in outputs.items()}
+    return told
+
+
 def prepare(path: Path, metadata: Metadata) -> tuple[Array, float]:
     """A file as ``image`` of one (:mod:`otoyol.deploy.metadata` says how), and the scale that was applied."""
     from PIL import Image

@@ -1,21 +1,19 @@
-"""From what the user names (a design, a checkpoint, a run) to a network with its weights."""
+"""From a design, or a checkpoint, to a network with its weights."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
 from torch import nn
 
-from otoyol.errors import OtoyolError, SpecError
+from otoyol.errors import SpecError
 from otoyol.nn import build
 from otoyol.spec import Spec
 from otoyol.weights import load, read
 from otoyol.weights.names import Source
 
-WEIGHTS = (".safetensors", ".pt", ".pth", ".bin")
 SEED = 0  # of weights as initialised, so that two exports of one design are equal
 
 
@@ -49,14 +47,3 @@ def network(spec: Spec | None, weights: str | Path | None = None, source: Source
     model = build(spec)
     load(model, found.tensors, source, of=found.spec)
     return Network(model.eval(), spec, f"{source}: {path.name}")
-
-
-def checkpoint_in(
-    folder: Path, names: Sequence[str] = ("best.safetensors", "last.safetensors", "model.safetensors")
-) -> Path:
-    """The checkpoint of a run's folder: the best where there is one. Raises OtoyolError."""
-    for place in (folder, folder / "checkpoints"):
-        for name in names:
-            if (place / name).is_file():
-                return place / name
-    raise OtoyolError(f"export: {folder} holds none of {', '.join(names)}")

@@ -117,12 +117,12 @@ class Trainer:
         """All steps that are left; ``content`` is a checkpoint's, None for a fresh run. Raises TrainingError where the
         loss is not finite, Stopped after a signal, OtoyolError for what the disk or the data refuse."""
         if content is not None:
-            self.model.load_state_dict(content["model"])
             self.state = Progress(**content["progress"])
         self.optimiser = make_optimiser(self.model, self.recipe.optimiser)
         compiled: nn.Module = torch.compile(self.model) if self.run.compile else self.model  # type: ignore[assignment]
         self.wrapped, self.stepper = self.fabric.setup(compiled, self.optimiser)
         if content is not None:
+            self.model.load_state_dict(content["model"])  # only now is it on its device, in its precision
             self.optimiser.load_state_dict(content["optimiser"])
             self.fabric.strategy.precision.load_state_dict(content["scaler"])
             self.saved, self.saved_moment = self.state.step, (self.state.step, self.state.settled)
@@ -139,6 +139,10 @@ class Trainer:
         except RuntimeError as error:
             if self.stop.asked and self.world > 1:  # another rank has left already
                 raise Stopped(self.saved) from None
+            if self.world > 1 and _lost(error):
+                raise TrainingError(
+                    f"training: a process of this run is gone at step {self.state.step + 1}; {self._kept()}"
+                ) from None
             if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error):
                 raise TrainingError(
                     f"training: not enough memory at step {self.state.step + 1}; {self._kept()}"
@@ -324,3 +328,8 @@ class Trainer:
             "average": None if self.average is None else self.average.values, "progress": asdict(self.state),
         })  # fmt: skip
         self.saved, self.saved_moment = self.state.step, moment
+
+
+def _lost(error: RuntimeError) -> bool:
+    """Whether another rank no longer answers; gloo has no class of its own for that."""
+    return isinstance(error, torch.distributed.DistError) or "gloo" in str(error)

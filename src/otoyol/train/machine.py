@@ -57,8 +57,29 @@ def connect(run: Run, recipe: Recipe) -> Fabric:
             accelerator=device.type, devices=devices if device.type != "cpu" or world > 1 else 1,
             num_nodes=max(1, world // local), strategy=DDPStrategy() if world > 1 else "auto", **precision,
         )  # fmt: skip
+        _join(world, device.type)
         fabric.launch()
     return fabric
+
+
+def _join(world: int, kind: str) -> None:
+    """Join the group that torchrun has started, in a part of its store that belongs to this attempt alone.
+
+    Its agent keeps one store for all attempts (torch 2.14, ``rendezvous._create_c10d_store``): after a restart a fast
+    process finds the address of a dead one there, and waits for it in vain. Fabric takes the group as it is.
+    """
+    if world == 1 or os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True" or torch.distributed.is_initialized():
+        return
+    store = torch.distributed.TCPStore(
+        os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), world, is_master=False
+    )
+    attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+    own = torch.distributed.PrefixStore(f"otoyol/{attempt}/{world}", store)
+    device = torch.device(kind, int(os.environ["LOCAL_RANK"])) if kind != "cpu" else None
+    torch.distributed.init_process_group(
+        torch.distributed.get_default_backend_for_device(kind), store=own, rank=int(os.environ["RANK"]),
+        world_size=world, device_id=device,
+    )  # fmt: skip
 
 
 def _device(name: str | None) -> torch.device:

@@ -1,0 +1,190 @@
+"""Training speed: our loop against one written by hand, and two processes against one: python benchmarks/train.py
+
+*loop*: steps of `otoyol train`'s engine (its order, its loader, its seeds, its log) with one of our networks, and of a
+plain loop over a torch DataLoader with torchvision's network of the same cost, the same images in memory, the same
+optimiser. They take turns of a few steps in one process; the ratio is of the medians of their steps' times. *copy* is
+the same with our network in the plain loop: what the engine alone costs. *ranks*: torchrun starts one process with one
+thread and two processes with one thread each, in turns; images a second are read from their logs, without the first
+tenth. The bars: loop at least 0.97 of the hand-written one's steps a second, two processes at least 1.8 times the
+throughput of one. The last line is one JSON object.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+os.environ["OMP_NUM_THREADS"] = "1"  # for every thread: torch's own setting holds for the one that sets it
+
+import torch
+import torchvision
+import yaml
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, TensorDataset
+
+import otoyol
+from otoyol.train.classification import ClassificationConfig
+from otoyol.train.engine import Trainer
+from otoyol.train.run import prepare
+from otoyol.train.signals import Stop
+
+LOOP_BAR, RANKS_BAR = 0.97, 1.8
+SIZE, BATCH, TURN = 64, 32, 4
+LR, MOMENTUM, DECAY = 0.01, 0.9, 1e-4
+
+
+def config(spec: str, batch: int, steps: int, log_every: int) -> dict[str, Any]:
+    return {
+        "task": "classification", "spec": spec, "data": {"source": "digits", "cache": True},
+        "recipe": {
+            "steps": steps, "batch": batch,
+            "optimiser": {"name": "sgd", "lr": LR, "momentum": MOMENTUM, "weight_decay": DECAY, "decay_norms": True},
+            "schedule": {"name": "constant", "warmup": 0.0},
+        },
+        "run": {"threads": 1, "log_every": log_every, "evaluate_every": steps, "tensorboard": False,
+                "checkpoints": {"every_seconds": None}},
+    }  # fmt: skip
+
+
+def ours(folder: Path, steps: int) -> Iterator[float]:
+    """Seconds of each of the engine's steps; a generator runs it a step at a time."""
+    given = ClassificationConfig(**config(f"resnet18@input=3x{SIZE}x{SIZE}", BATCH, steps + 1, 10))
+    trainer, content = prepare(given, folder / "run", Stop())
+    step = Trainer._step
+    seconds: list[float] = []
+    # The engine's own loop calls _step; what stands between two calls (rows, checks, signals) belongs to the second.
+    go, done = threading.Semaphore(0), threading.Semaphore(0)
+
+    def paced(self: Trainer, batches: Iterator[Any]) -> None:
+        done.release()
+        go.acquire()
+        step(self, batches)
+
+    trainer._step = paced.__get__(trainer)  # type: ignore[method-assign]
+    threading.Thread(target=trainer.train, args=(content,), daemon=True).start()
+    done.acquire()
+    for _ in range(steps):
+        began = time.perf_counter()
+        go.release()
+        done.acquire()
+        seconds.append(time.perf_counter() - began)
+        yield seconds[-1]
+
+
+def by_hand(model: nn.Module, images: Tensor, labels: Tensor) -> Iterator[float]:
+    """Seconds of each step of the loop that anybody would write."""
+    loader = DataLoader(TensorDataset(images, labels), batch_size=BATCH, shuffle=True, drop_last=True)
+    optimiser = torch.optim.SGD(model.parameters(), lr=LR, momentum=MOMENTUM, weight_decay=DECAY)
+    mean, std = (torch.tensor(of).view(3, 1, 1) for of in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
+    model.train()
+    began = time.perf_counter()
+    while True:
+        for x, y in loader:
+            optimiser.zero_grad(set_to_none=True)
+            loss = nn.functional.cross_entropy(model((x.float() / 255 - mean) / std), y)
+            loss.backward()
+            optimiser.step()
+            if not torch.isfinite(loss.detach()):
+                raise SystemExit("the loss is not finite")
+            yield time.perf_counter() - began
+            began = time.perf_counter()
+
+
+def loop(steps: int, folder: Path) -> dict[str, Any]:
+    """The engine, torchvision's network by hand, and our network by hand, a few steps each in turn."""
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    found = otoyol.data.load("digits", otoyol.parse(f"resnet18@input=3x{SIZE}x{SIZE}").input, "train")
+    images = torch.stack([found.pixels(i) for i in range(len(found))])
+    images = torchvision.transforms.v2.functional.resize(images, [SIZE, SIZE]).expand(-1, 3, -1, -1).contiguous()
+    labels = torch.tensor(found.labels)
+    made: dict[str, Callable[[], Iterator[float]]] = {
+        "engine": lambda: ours(folder, 10**6),
+        "by hand, torchvision": lambda: by_hand(torchvision.models.resnet18(num_classes=10), images, labels),
+        "by hand, our network": lambda: by_hand(
+            otoyol.nn.build(f"resnet18@input=3x{SIZE}x{SIZE}", num_classes=10), images, labels
+        ),
+    }
+    those = {name: make() for name, make in made.items()}
+    times: dict[str, list[float]] = {name: [] for name in those}
+    for one in those.values():  # warm
+        for _ in range(3):
+            next(one)
+    names = list(those)
+    for turn in range(steps // TURN):
+        for name in names[turn % 3 :] + names[: turn % 3]:
+            begun = those[name]
+            next(begun)  # its clock stood while the others ran
+            times[name] += [next(begun) for _ in range(TURN)]
+    ms = {name: 1e3 * statistics.median(seconds) for name, seconds in times.items()}
+    return {
+        "network": f"resnet18 at {SIZE}x{SIZE}", "batch": BATCH, "steps": len(times["engine"]),
+        "median_ms": {name: round(value, 2) for name, value in ms.items()},
+        "steps_per_second_ratio": round(ms["by hand, torchvision"] / ms["engine"], 4),
+        "copy_ratio": round(ms["by hand, our network"] / ms["engine"], 4),
+    }  # fmt: skip
+
+
+def throughput(processes: int, steps: int, folder: Path) -> float:
+    """Images a second of one torchrun: the global batch grows with the processes, as one scales out."""
+    each = 64
+    given = config("cifar_resnet20", each * processes, steps, 5)
+    path = folder / f"ranks{processes}.yaml"
+    path.write_text(yaml.safe_dump(given), encoding="utf-8")
+    out = folder / f"out{processes}-{time.monotonic_ns()}"
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes), "-m",
+               "otoyol", "train", str(path), "--out", str(out)]  # fmt: skip
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    with (out / "metrics.csv").open(newline="", encoding="utf-8") as file:
+        rows = [(int(row["step"]), float(row["seconds"])) for row in csv.DictReader(file)]
+    begin = rows[len(rows) // 10]
+    end = rows[-2]  # the last row's time holds the evaluation
+    return (end[0] - begin[0]) * each * processes / (end[1] - begin[1])
+
+
+def ranks(steps: int, rounds: int, folder: Path) -> dict[str, Any]:
+    found: dict[int, list[float]] = {1: [], 2: []}
+    for turn in range(rounds):
+        for processes in (1, 2) if turn % 2 == 0 else (2, 1):
+            found[processes].append(throughput(processes, steps, folder))
+            print(f"{processes} processes: {found[processes][-1]:.1f} images/s", file=sys.stderr)
+    one, two = (statistics.median(found[n]) for n in (1, 2))
+    return {
+        "network": "cifar_resnet20", "images_per_process": 64, "steps": steps, "rounds": rounds,
+        "images_per_second": {"1": round(one, 1), "2": round(two, 1)}, "ratio": round(two / one, 4),
+    }  # fmt: skip
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--steps", type=int, default=120, help="of each loop")
+    parser.add_argument("--rank-steps", type=int, default=60)
+    parser.add_argument("--rounds", type=int, default=3, help="of one and two processes")
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="otoyol-") as name:
+        folder = Path(name)
+        figures = {"loop": loop(given.steps, folder), "ranks": ranks(given.rank_steps, given.rounds, folder)}
+    bars = {"loop": LOOP_BAR, "ranks": RANKS_BAR}
+    met = {
+        "loop": figures["loop"]["steps_per_second_ratio"] >= LOOP_BAR,
+        "ranks": figures["ranks"]["ratio"] >= RANKS_BAR,
+    }
+    print(json.dumps({"bars": bars, "met": met, "cores": os.cpu_count(), **figures}))
+    sys.stdout.flush()
+    os._exit(0)  # the engine's thread stands amid a step that never comes
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,111 @@
+"""Two processes under torchrun: the same training as one process, and the same again after one of them was killed."""
+
+from __future__ import annotations
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file
+
+from otoyol.train import fit
+from otoyol.train.classification import ClassificationConfig
+
+STEPS = 120
+CONFIG: dict[str, Any] = {
+    "task": "classification",
+    "spec": "custom@input=1x8x8,stem=cifar,stem.widths=8,block=basic-v2,depths=1-1,widths=8-16,strides=1-2,head=10,"
+    "norm=group,norm.groups=4",
+    "data": {"source": "digits", "cache": True},
+    "augment": {"affine": {"degrees": 12.0, "translate": 0.1}},
+    "recipe": {
+        "steps": STEPS, "batch": 15, "optimiser": {"name": "sgd", "lr": 0.05, "momentum": 0.9},
+        "precision": "64-true", "ema": {"decay": 0.9},
+    },
+    # 360 images are 180 a process, 26 batches of 7 with 5 in the last
+    "run": {"log_every": 1, "evaluate_every": 60, "evaluation_batch": 7, "tensorboard": False, "threads": 1,
+            "checkpoints": {"every_steps": 10}},
+}  # fmt: skip
+
+
+def torchrun(config: Path, out: Path, *options: str, restarts: int = 0) -> subprocess.Popen[str]:
+    """Two processes on this machine; ``--resume`` starts afresh where there is nothing to resume."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
+               "--max-restarts", str(restarts), "--monitor-interval", "0.1", "-m", "otoyol", "train", str(config),
+               "--out", str(out), *options]  # fmt: skip
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
+
+
+def finished(process: subprocess.Popen[str]) -> str:
+    said, _ = process.communicate(timeout=240)
+    assert process.returncode == 0, said
+    return said
+
+
+def children(pid: int) -> list[int]:
+    found = subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True, check=False)
+    return [int(word) for word in found.stdout.split()]
+
+
+def rows(folder: Path) -> list[dict[str, str]]:
+    with (folder / "metrics.csv").open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("ranks") / "tiny.yaml"
+    path.write_text(yaml.safe_dump(CONFIG), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def two(config: Path) -> Path:
+    """What two processes make of it, undisturbed."""
+    folder = config.parent / "two"
+    said = finished(torchrun(config, folder))
+    assert "2 processes" in said
+    assert said.count("Everything is in") == 1, "one process speaks"
+    return folder
+
+
+def test_two_processes_train_as_one_does(config: Path, two: Path) -> None:
+    one = config.parent / "one"
+    fit(ClassificationConfig(**CONFIG), one)
+    alone, together = rows(one), rows(two)
+    assert len(alone) == len(together) == STEPS
+    for mine, theirs in zip(alone, together, strict=True):
+        assert float(theirs["loss"]) == pytest.approx(float(mine["loss"]), rel=1e-9)
+    for name in ("val_accuracy", "val_top5", "val_loss"):  # exact over uneven last batches: counts, not means of means
+        assert float(together[-1][name]) == pytest.approx(float(alone[-1][name]), rel=1e-9)
+    mine, theirs = (load_file(folder / "last.safetensors") for folder in (one, two))
+    for name, value in mine.items():
+        torch.testing.assert_close(theirs[name], value, rtol=1e-7, atol=1e-9)
+
+
+def test_a_killed_process_is_restarted_and_ends_with_the_same_bits(config: Path, two: Path) -> None:
+    folder = config.parent / "killed"
+    process = torchrun(config, folder, "--resume", restarts=1)
+    until = time.monotonic() + 120
+    while not list((folder / "checkpoints").glob("step-*.ckpt")):
+        assert process.poll() is None and time.monotonic() < until, "it ended before it could be killed"
+        time.sleep(0.01)
+    os.kill(max(children(process.pid)), signal.SIGKILL)
+    said = finished(process)
+    assert "Going on after step" in said, said
+    assert "a process of this run is gone at step" in said  # what the one that was left alive told
+    # torchrun gives fresh processes a rendezvous of their own; what they train is a matter of steps alone
+    before, after = (load_file(at / "last.safetensors") for at in (two, folder))
+    assert before.keys() == after.keys()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    same = [name for name in rows(two)[0] if name not in ("seconds", "images_per_second")]
+    assert [[row[n] for n in same] for row in rows(folder)] == [[row[n] for n in same] for row in rows(two)]

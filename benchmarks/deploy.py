@@ -9,8 +9,8 @@ The bars: at batch 1 and 8 our artifact takes at most 1.00 of the best peer of t
 peers), and ResNetV2-50 at most 0.95 of its plain export in the same engine. ``of_limit`` is the distance to the limit:
 the artifact's float32 operations a second over those of a 2048 × 2048 matrix multiplication on the same cores.
 
-    python benchmarks/deploy.py                    # about 6 minutes
-    python benchmarks/deploy.py --seconds 60       # a look: about 4 minutes
+    python benchmarks/deploy.py                    # about 5 minutes
+    python benchmarks/deploy.py --seconds 40       # a look: about 4 minutes
 """
 
 from __future__ import annotations
@@ -133,7 +133,7 @@ def case(
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Time our artifacts against torchvision's and timm's networks.")
-    parser.add_argument("--seconds", type=float, default=180, help="measuring time for all cases together")
+    parser.add_argument("--seconds", type=float, default=120, help="measuring time for all cases together")
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 8])
     parser.add_argument("--threads", type=int, default=2)
     given = parser.parse_args()

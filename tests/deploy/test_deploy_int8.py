@@ -21,13 +21,15 @@ from otoyol.measure.table import Timing
 
 @pytest.fixture(scope="module")
 def digits(classifier) -> tuple[Images, Images]:
-    """Images for calibration, and images whose labels are what float32 says: it is always right."""
+    """Images for calibration, and images of which float32 is right on three in four; the others are called 0."""
     artifact = Artifact(classifier.exported.path)
     train = load("digits", artifact.metadata.design.input, "train").take(range(24))
     test = load("digits", artifact.metadata.design.input, "test").take(range(40))
     run = OrtSession(artifact.path, 1).run
     said = [int(run(x)[0].argmax()) for x, _ in batches(test, artifact.metadata, 1)]
-    return train, Images(test.names, said, test.classes, test.image, test._open)
+    assert 0 not in said
+    labels = [0 if i % 4 == 0 else label for i, label in enumerate(said)]
+    return train, Images(test.names, labels, test.classes, test.image, test._open)
 
 
 @pytest.mark.parametrize("name", list(candidates.CANDIDATES))
@@ -69,7 +71,7 @@ def failing(path: Path, images: object) -> onnx.ModelProto:
         ({"same": same}, {"float32": 2.0, "same": 1.0}, 0.0, "same"),
         ({"same": same}, {"float32": 1.0, "same": 1.0}, 0.9, None),  # not faster
         ({"broken": broken}, {"float32": 2.0, "broken": 1.0}, 0.005, None),  # not accurate
-        ({"broken": broken}, {"float32": 2.0, "broken": 1.0}, 0.999, "broken"),  # allowed to be bad
+        ({"broken": broken}, {"float32": 2.0, "broken": 1.0}, 0.5, "broken"),  # 0.75 - 0.25: just allowed
         ({"broken": broken, "same": same}, {"float32": 3.0, "broken": 1.0, "same": 2.0}, 0.005, "same"),
         ({"failing": failing, "same": same}, {"float32": 3.0, "same": 2.0}, 0.005, "same"),
     ],
@@ -86,7 +88,7 @@ def test_what_is_kept(
     found = quantise(Artifact(classifier.exported.path), out, *digits, max_drop=max_drop, threads=1, batch=3,
                      engines=("ort",), candidates=tuple(ways))  # fmt: skip
     assert (found.accepted.name if found.accepted else None) == accepted
-    assert found.float32.accuracy == 1.0
+    assert found.float32.accuracy == 0.75
     assert out.exists() == (accepted is not None)
     if accepted:
         assert Artifact(out).metadata.precision == "int8"
@@ -99,8 +101,7 @@ def test_what_is_kept(
 def test_accuracy_counts_each_image_once(classifier, digits) -> None:
     metadata = Artifact(classifier.exported.path).metadata
     first = lambda x: [np.eye(10)[np.zeros(len(x), dtype=int)]]  # noqa: E731
-    share = sum(label == 0 for label in digits[1].labels) / 40
-    assert {accuracy(first, digits[1], metadata, batch) for batch in (1, 3, 7, 64)} == {share}
+    assert {accuracy(first, digits[1], metadata, batch) for batch in (1, 3, 7, 64)} == {0.25}
 
 
 def test_what_cannot_be_quantised_is_refused(classifier, taps, digits, tmp_path: Path) -> None:

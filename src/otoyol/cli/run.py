@@ -43,8 +43,8 @@ def _page(answer: dict[str, Any], lang: str) -> list[Item]:
         return [Table(answer["image"], head, [
             (row["class"], number(row["probability"], lang, ".4f")) for row in answer["classes"]])]  # fmt: skip
     if "boxes" in answer:
-        head = (word("head.class", lang), word("head.score", lang), "x1 y1 x2 y2")
-        return [Table(answer["image"], head, [
+        heads = (word("head.class", lang), word("head.score", lang), "x1 y1 x2 y2")
+        return [Table(answer["image"], heads, [
             (row["class"], number(row["score"], lang, ".3f"), " ".join(f"{v:.0f}" for v in row["box"]))
             for row in answer["boxes"]])]  # fmt: skip
     return [f"{answer['image']}: " + ", ".join(f"{k} {'×'.join(map(str, v))}" for k, v in answer["features"].items())]

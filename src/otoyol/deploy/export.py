@@ -82,7 +82,7 @@ def write_artifact(
     original, module = (
         Deployed(network, taps, metadata.layout, metadata.mean, metadata.std).eval() for network in (plain, folded)
     )
-    free = () if metadata.one_image else (0,)
+    free: tuple[int, ...] = () if metadata.one_image else (0,)
     if metadata.dynamic_size:
         free += (2, 3) if metadata.layout == "nchw" else (1, 2)
     dtype = torch.float32 if metadata.layout == "nchw" else torch.uint8

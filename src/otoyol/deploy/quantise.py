@@ -108,7 +108,7 @@ def quantise(
             except OtoyolError as error:
                 tried.append(Tried(name, engine, problem=str(error)))
     timings = race({f"{name}\n{engine}": run for (name, engine), run in runs.items()}, images, seconds)
-    timed = [Tried(*key.split("\n"), timing=found) for key, found in timings.items()]
+    timed = [Tried(name, engine, timings[f"{name}\n{engine}"]) for name, engine in runs]
     plain = min((t for t in timed if t.name == "float32"), key=_seconds, default=None)
     if plain is None:
         raise OtoyolError("quantise: no engine ran the float32 artifact")

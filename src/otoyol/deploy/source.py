@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from torch import nn
 
 from otoyol.errors import SpecError
-from otoyol.nn import build
+from otoyol.nn import Backbone, build
 from otoyol.spec import Spec
 from otoyol.weights import load, read
 from otoyol.weights.names import Source
@@ -20,7 +19,7 @@ SEED = 0  # of weights as initialised, so that two exports of one design are equ
 class Network(NamedTuple):
     """``source`` says where the weights come from; it is empty where they are as initialised."""
 
-    model: nn.Module
+    model: Backbone
     spec: Spec
     source: str = ""
 

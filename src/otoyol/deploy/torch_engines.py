@@ -18,7 +18,7 @@ from otoyol.errors import OtoyolError
 
 Array = np.ndarray[Any, Any]
 # Weights become constants, so that they can be laid out once as oneDNN wants them, with the operator behind fused in.
-FREEZE = {"freezing": True}
+FREEZE: dict[str, Any] = {"freezing": True}
 
 
 class TorchSession:
@@ -43,7 +43,7 @@ def load(name: str, module: Deployed, shape: Sequence[int], threads: int) -> Tor
         torch.set_num_threads(threads)
     if name == "eager":
         return TorchSession(module, threads)
-    module = module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    module = module.to(memory_format=torch.channels_last)
     if name == "eager-nhwc":
         return TorchSession(module, threads, channels_last=True)
     example = torch.zeros(tuple(shape), dtype=torch.uint8 if module.prepare is not None else torch.float32)

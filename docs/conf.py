@@ -7,6 +7,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent / "_ext"))
 
+import fastapi  # noqa: F401 (before autodoc, which sets TYPE_CHECKING; FastAPI cannot be imported then)
+
 import otoyol
 
 project = "Otoyol"

@@ -4,8 +4,8 @@
 
 Server and browser share this machine's cores, as they do for a user. A move sets a width or depth slider to another
 value and sends its input event; its time ends in the frame after the one in which every panel was updated and every
-visible chart has drawn. Depths are 1 to 12 a stage, widths 8 to 2048; designs hardly ever repeat, so nothing comes from a
-cache. The overview is what the requirements speak of; the other views are told beside it, and the memory view plays a
+visible chart has drawn. Depths are 1 to 12 a stage, widths 8 to 2048; designs hardly ever repeat, so nothing comes from
+a cache. The overview is what the requirements speak of; the other views are told beside it, and the memory view plays a
 training step through in six modes. The last line is one JSON object.
 """
 
@@ -15,17 +15,16 @@ import argparse
 import contextlib
 import json
 import os
+import re
 import shutil
-import socket
+import signal
 import statistics
-import threading
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
-import uvicorn
 from playwright.sync_api import sync_playwright
-
-from otoyol.web import make_app
 
 DESIGN = "resnet50@attention=se"
 VIEWS = ("overview", "network", "memory", "why")
@@ -61,19 +60,15 @@ BYTES = """() => [...performance.getEntriesByType("navigation"), ...performance.
 
 @contextlib.contextmanager
 def serving() -> Iterator[str]:
-    """A studio on a free port of the loopback."""
-    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)  # as `otoyol studio` does
-    listening.bind(("127.0.0.1", 0))
-    listening.listen(128)
-    server = uvicorn.Server(uvicorn.Config(make_app(), log_level="warning", access_log=False))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
-    thread.start()
+    """`otoyol studio` in a process of its own, on a free port of the loopback."""
+    command = [sys.executable, "-m", "otoyol", "studio", "--port", "0"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
-        yield f"http://127.0.0.1:{listening.getsockname()[1]}/"
+        assert process.stdout is not None
+        yield re.findall(r"http://[\d.]+:\d+/", process.stdout.readline())[0]
     finally:
-        server.should_exit = True
-        thread.join()
-        listening.close()
+        process.send_signal(signal.SIGINT)
+        process.wait(10)
 
 
 def quantile(values: list[float], share: float) -> float:

@@ -12,8 +12,9 @@ import torch
 from PIL import Image
 
 from otoyol.data import load
-from otoyol.errors import OtoyolError
+from otoyol.errors import OtoyolError, SpecError
 from otoyol.spec import Input
+from otoyol.train.augment import Augment, make_augment
 from otoyol.train.classification import ClassificationConfig, ImageSource
 from otoyol.train.loader import Batches, Reader
 from otoyol.train.order import Key, TrainingKeys
@@ -22,7 +23,8 @@ SPEC = "custom@input=1x8x8,stem=cifar,stem.widths=4,block=basic,depths=1,widths=
 EVERYTHING: dict[str, Any] = {
     "crop": {"kind": "resized", "scale": [0.5, 1.0]}, "flip": 0.5,
     "affine": {"degrees": 20.0, "translate": 0.2, "scale": [0.8, 1.2], "shear": 10.0},
-    "policy": {"name": "rand"}, "jitter": {"brightness": 0.4, "contrast": 0.4}, "erase": 0.5,
+    "elastic": {"smooth": 1.0}, "policy": {"name": "rand"}, "jitter": {"brightness": 0.4, "contrast": 0.4},
+    "erase": 0.5,
 }  # fmt: skip
 
 
@@ -85,6 +87,18 @@ def test_a_padded_crop_is_a_window_of_the_padded_image() -> None:
         seen |= found
     assert {top for top, _, _ in seen} == {left for _, left, _ in seen} == set(range(5))
     assert {flipped for _, _, flipped in seen} == {False, True}
+
+
+def test_elastic_displacements_are_so_many_pixels() -> None:
+    """On a ramp of 4 levels a pixel, a change of 4 levels is a displacement of one pixel."""
+    ramp = (4 * torch.arange(48, dtype=torch.uint8)).expand(1, 48, 48)
+    change = make_augment(Augment(elastic={"strength": 0.8, "smooth": 3.0}), Input(channels=1, height=48, width=48))
+    torch.manual_seed(0)
+    moved = torch.stack([change(ramp) for _ in range(30)]).double() - ramp.double()
+    inside = moved[..., 8:-8, 8:-8] / 4
+    assert 0.6 < inside.std() < 1.0 and abs(inside.mean()) < 0.1
+    with pytest.raises(SpecError, match="less than a quarter"):
+        make_augment(Augment(elastic={"smooth": 2.0}), Input(channels=1, height=8, width=8))
 
 
 def _window(padded: torch.Tensor, top: int, left: int, flipped: bool) -> torch.Tensor:

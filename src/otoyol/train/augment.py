@@ -13,6 +13,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from otoyol.errors import SpecError
 from otoyol.spec import Input
 from otoyol.train.config import Factor, Part, Positive, Share, Whole
 
@@ -43,6 +44,14 @@ class Affine(Part):
     shear: Factor = 0.0
 
 
+class Elastic(Part):
+    """Every pixel moved a little (Simard et al. 2003): displacements with a deviation of about ``strength``
+    pixels, alike over ``smooth`` pixels."""
+
+    strength: Positive = 1.0
+    smooth: Positive = 3.0
+
+
 class Policy(Part):
     """``rand``: RandAugment (Cubuk et al. 2019, 1909.13719), ``ops`` of ``magnitude``. ``trivial``: TrivialAugmentWide
     (Müller and Hutter 2021, 2103.10158). ``auto``: AutoAugment (Cubuk et al. 2018, 1805.09501) as learnt on ``of``."""
@@ -69,6 +78,7 @@ class Augment(Part):
     crop: Crop | None = None
     flip: Share = 0.0
     affine: Affine | None = None
+    elastic: Elastic | None = None
     policy: Policy | None = None
     jitter: Jitter | None = None
     erase: Share = 0.0
@@ -107,6 +117,12 @@ def make_augment(augment: Augment, image: Input) -> Change:
                 interpolation=v2.InterpolationMode.BILINEAR,
             )
         )
+    if (elastic := augment.elastic) is not None:
+        if 4 * elastic.smooth >= min(image.height, image.width):  # torch cannot reflect more than an image has
+            raise SpecError("augment.elastic.smooth", elastic.smooth, "less than a quarter of the input's shorter side")
+        # torchvision's noise of [-1, 1], blurred, times alpha / 2 in pixels, has a deviation near alpha / (10 · sigma)
+        alpha = 10 * elastic.smooth * elastic.strength
+        changes.append(v2.ElasticTransform(alpha=alpha, sigma=elastic.smooth))
     if (policy := augment.policy) is not None:
         changes.append(_policy(policy))
     if (jitter := augment.jitter) is not None:

@@ -53,7 +53,7 @@ def test_served_answers_are_the_modules_on_digits(model, tmp_path):
 
 @pytest.mark.parametrize("size", [(33, 50), (24, 20), (200, 31)])
 def test_photographs_of_other_sizes_are_prepared_as_in_training(model, tmp_path, size):
-    from otoyol.data.images import prepared
+    from otoyol.data.images import covered, pixels, prepared
     from otoyol.deploy.metadata import Metadata
     from otoyol.serve.prepare import prepare
 
@@ -62,3 +62,6 @@ def test_photographs_of_other_sizes_are_prepared_as_in_training(model, tmp_path,
     about = Metadata(task="classification", spec="resnet18", outputs=("logits",), height=24, width=20, opset=20)
     ours = prepare(encoded(picture), about, 10_000).array
     assert np.abs(ours - prepared(picture, model.spec.input, "x").numpy()).max() <= 1e-6
+    whole = covered(pixels(picture, 3, "x"), model.spec.input, 0.8).permute(1, 2, 0).numpy()
+    cropped = about.replaced(crop_share=0.8, layout="nhwc")
+    assert np.array_equal(prepare(encoded(picture), cropped, 10_000).array, whole)

@@ -12,6 +12,7 @@ from otoyol.cli.words import language, number, word
 
 if TYPE_CHECKING:
     from otoyol.deploy.export import Exported
+    from otoyol.deploy.metadata import Layout
 
 Format = Literal["onnx"]
 Origin = Literal["otoyol", "torchvision", "timm"]
@@ -35,14 +36,22 @@ def export(
 ) -> None:
     tongue, place = language(lang), out or Path(f"model.{to}")
     from otoyol.deploy.export import export_onnx
+    from otoyol.deploy.export_detector import export_detector
+    from otoyol.errors import SpecError
 
     wanted = [tap.upper() for tap in taps.split(",") if tap]
     model, known = _network(source, spec, origin)
     if classes is not None:
         known["classes"] = _lines(classes)
-    made = export_onnx(
-        model, place, taps=wanted, layout="nhwc" if uint8 else "nchw", dynamic_size=dynamic_size, **known
-    )  # fmt: skip
+    layout: Layout = "nhwc" if uint8 else "nchw"
+    if "detector" in known:
+        if wanted or dynamic_size:
+            raise SpecError(
+                "export", "a detector with --taps or --dynamic-size", "one image of the design's input size"
+            )
+        made = export_detector(model, place, layout=layout, **known)
+    else:
+        made = export_onnx(model, place, taps=wanted, layout=layout, dynamic_size=dynamic_size, **known)  # fmt: skip
     if json:
         write_json(_facts(made))
         return
@@ -66,10 +75,13 @@ def _network(source: str, spec: str | None, origin: Origin) -> tuple[Any, dict[s
     design, place = read_spec(spec) if spec is not None else None, Path(source)
     if is_run(place):
         run = from_run(place)
-        if run.about.task == "detection":
-            raise SpecError("export", f"{place.name}, a detector", "a classifier, or a backbone for its taps")
         about = run.about
-        return run.model, {"classes": about.classes, "mean": about.mean, "std": about.std, "source": about.source}
+        told = ("classes", "mean", "std", "crop_share", "source")
+        facts = {name: getattr(about, name) for name in told}
+        if about.task == "detection":
+            del facts["crop_share"]
+            facts |= {"spec": run.spec, "detector": json_text(about.detector)}
+        return run.model, facts
     if place.suffix in WEIGHTS:
         found = network(design, source, origin)
         return found.model, {"source": found.source}

@@ -37,14 +37,15 @@ class Exported(NamedTuple):
 def export_onnx(
     model: Trunk, path: str | os.PathLike[str], *, taps: Sequence[str] = (), classes: Sequence[str] = (),
     layout: Layout = "nchw", dynamic_size: bool = False, mean: Sequence[float] | None = None,
-    std: Sequence[float] | None = None, source: str = "", opset: int = OPSET,
+    std: Sequence[float] | None = None, crop_share: float = 1.0, source: str = "", opset: int = OPSET,
 ) -> Exported:  # fmt: skip
     """Write ``model``, a :func:`otoyol.nn.build` network, as an artifact (:mod:`otoyol.deploy.metadata`).
 
     ``taps``: the feature maps to put out (``C2`` …) in place of logits. ``classes``: names, one for each logit.
-    ``layout`` ``nhwc`` takes uint8 images and normalises in the graph by ``mean`` and ``std``, by default ImageNet's.
-    Batches of any size fit, and images of any with ``dynamic_size``. The file appears once ONNX's checker has passed it
-    and ONNX Runtime agrees with the unfolded module to 1e-4 at several batches and sizes, or not at all.
+    ``crop_share``: told to whoever prepares images. ``layout`` ``nhwc`` takes uint8 images and normalises in the graph
+    by ``mean`` and ``std``, by default ImageNet's. Batches of any size fit, and images of any with ``dynamic_size``.
+    The file appears once ONNX's checker has passed it and ONNX Runtime agrees with the unfolded module to 1e-4 at
+    several batches and sizes, or not at all.
 
     Raises SpecError for what cannot be exported, OtoyolError where a check fails or the file cannot be written.
     """
@@ -66,7 +67,7 @@ def export_onnx(
         layout=layout,
         channels=image.channels, height=image.height, width=image.width, dynamic_size=dynamic_size,
         mean=tuple(mean or (MEAN[i] for i in repeat)), std=tuple(std or (STD[i] for i in repeat)),
-        opset=opset, versions=versions(), source=source,
+        crop_share=crop_share, opset=opset, versions=versions(), source=source,
     )  # fmt: skip
     model = model.eval()
     folded = fold(model, taps)

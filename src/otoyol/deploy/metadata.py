@@ -60,10 +60,11 @@ class Metadata(BaseModel):
 
     ``spec``: the backbone's text form (JSON where that is too long), see :meth:`design`. ``classes``: names in the
     order of the logits, or of a detector's labels; empty where nobody has named them. ``outputs``: names in order.
-    ``opset``: of ONNX's own operators. ``versions``: of the libraries that wrote the file. ``detector``: what stands on
-    the backbone, empty where nothing does. ``source``: where the weights come from, for people; empty for weights as
-    initialised. ``aliases``: weights of the network that stand in the file under another's name, because they are
-    equal, or not at all (``""``), because they are zero.
+    ``crop_share``: the part of an image's shorter side that a classifier is to see. ``opset``: of ONNX's own operators.
+    ``versions``: of the libraries that wrote the file. ``detector``: what stands on the backbone, empty where nothing
+    does. ``source``: where the weights come from, for people; empty for weights as initialised. ``aliases``: weights of
+    the network that stand in the file under another's name, because they are equal, or not at all (``""``), because
+    they are zero.
 
     Raises SpecError naming the field where something does not fit.
     """
@@ -81,6 +82,7 @@ class Metadata(BaseModel):
     dynamic_size: Annotated[bool, Field(strict=True)] = False
     mean: tuple[Finite, ...] = MEAN
     std: tuple[Positive, ...] = STD
+    crop_share: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
     opset: Annotated[int, Field(ge=1, le=10_000, strict=True)]
     precision: Precision = "fp32"
     versions: dict[Name, Name] = {}

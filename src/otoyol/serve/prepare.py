@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from io import BytesIO
 from typing import Any, NamedTuple
 
@@ -41,14 +42,14 @@ def prepare(data: bytes, metadata: Metadata, max_pixels: int) -> Prepared:
     picture = _opened(data, max_pixels)
     image = Input(channels=metadata.channels, height=metadata.height, width=metadata.width)
     if metadata.task == "classification":
-        _check_shape(picture, image, max_pixels)
+        _check_shape(picture, image, metadata.crop_share, max_pixels)
     try:
         picture.load()
         x = pixels(picture, image.channels, "image")
         if metadata.task == "detection":
             x, scale = _within(x, image, metadata)
         else:
-            x, scale = covered(x, image), (1.0, 1.0)
+            x, scale = covered(x, image, metadata.crop_share), (1.0, 1.0)
     except SpecError as error:
         raise Refusal(422, "image", picture.mode, error.allowed) from None
     except unreadable_errors() as error:
@@ -72,10 +73,10 @@ def _opened(data: bytes, max_pixels: int) -> Any:
     return picture
 
 
-def _check_shape(picture: Any, image: Input, max_pixels: int) -> None:
+def _check_shape(picture: Any, image: Input, share: float, max_pixels: int) -> None:
     """A long strip, scaled until its short side covers the input, would be larger than any image."""
-    scale = max(image.height / picture.height, image.width / picture.width, 1.0)
-    most = max(max_pixels, 4 * image.height * image.width)
+    scale = max(image.height / picture.height / share, image.width / picture.width / share, 1.0)
+    most = max(max_pixels, 4 * math.ceil(image.height / share) * math.ceil(image.width / share))
     if picture.height * picture.width * scale**2 > most:
         given = f"{picture.width}×{picture.height}"
         raise Refusal(413, "image.shape", given, f"at most {most} pixels once it covers {image.width}×{image.height}")

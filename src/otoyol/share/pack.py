@@ -88,7 +88,10 @@ def _export(network: Network, path: Path) -> None:
     from otoyol.deploy.export import export_onnx
 
     about = network.about
-    export_onnx(network.model, path, classes=about.classes, mean=about.mean, std=about.std, source=about.source)
+    export_onnx(
+        network.model, path, classes=about.classes, mean=about.mean, std=about.std, crop_share=about.crop_share,
+        source=about.source,
+    )  # fmt: skip
 
 
 def _take(artifact: Path, path: Path, network: Network) -> None:

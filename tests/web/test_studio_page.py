@@ -287,7 +287,23 @@ NUMBERS = st.one_of(
 
 
 def test_numbers_are_written_as_the_library_writes_them(visit: Visit, address: str) -> None:
-    values: list[float] = [0, 1, 999, 1000, 999_500, 1125, 0.125, 2.675, 1023, 1024, 1536, 4_089_184_256]
+    values: list[float] = [
+        0,
+        1,
+        999,
+        1000,
+        999_500,
+        1125,
+        0.125,
+        2.675,
+        8.125,
+        9.995,
+        0.00123,
+        1023,
+        1024,
+        1536,
+        4_089_184_256,
+    ]
 
     @settings(max_examples=150, deadline=None)
     @given(NUMBERS)

@@ -69,8 +69,10 @@ function scaled(value, units, locale) {
 }
 
 function significant(value, digits, locale) {
-  const text = String(Number(value.toPrecision(digits)));
-  return text.includes("e") ? text.replace(".", locale.point) : grouped(Number(text), decimals(text), locale);
+  const places = digits - 1 - Math.floor(Math.log10(Math.abs(value) || 1));
+  const near = places >= 0 && places <= 12 ? Math.sign(value) * Number(fixed(Math.abs(value), places)) : Number(value.toPrecision(digits));
+  const text = String(near);
+  return text.includes("e") ? text.replace(".", locale.point) : grouped(near, decimals(text), locale);
 }
 
 const decimals = (text) => (text.split(".")[1] ?? "").length;

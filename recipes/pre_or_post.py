@@ -256,8 +256,7 @@ def pictures(rows: Sequence[dict[str, Any]], folder: Path) -> list[str]:
         trained = [[n for n in names if any(r["losses"] for r in kept[n])] for names in panels]
         losses = [
             Panel(f"Loss, mean of 10 steps\n{_depth(names)} layers", "steps, in tens",
-                  tuple(spread_over(_name(n), falls[n]) for n in names),
-                  log=far_apart([loss for n in names for fall in falls[n] for loss in fall]))
+                  tuple(spread_over(_name(n), falls[n]) for n in names), log=True)
             for names in trained if len(names) > 1
         ]  # fmt: skip
         for what, drawn in (("gradient", profiles), ("loss", losses)):
@@ -265,11 +264,6 @@ def pictures(rows: Sequence[dict[str, Any]], folder: Path) -> list[str]:
                 curves_plot(drawn, folder, f"{what}_by_{group}")
                 written.append(f"{what}_by_{group}")
     return written
-
-
-def far_apart(values: Sequence[float]) -> bool:
-    """Whether one axis shows them only by powers of ten."""
-    return min(values) > 0 and max(values) > 100 * min(values)
 
 
 def tens(losses: Sequence[float]) -> list[float]:

@@ -71,6 +71,7 @@ def _network(source: str, spec: str | None, origin: Origin) -> tuple[Any, dict[s
     from otoyol.deploy.source import network
     from otoyol.errors import SpecError
     from otoyol.share.source import from_run, is_run
+    from otoyol.spec.files import json_text
 
     design, place = read_spec(spec) if spec is not None else None, Path(source)
     if is_run(place):

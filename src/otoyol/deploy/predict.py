@@ -77,7 +77,7 @@ def prepare(path: Path, metadata: Metadata) -> tuple[Array, float]:
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         raise OtoyolError(f"image: cannot read {path} ({reason})") from None
     size = Input(channels=metadata.channels, height=metadata.height, width=metadata.width)
-    x, scale = _within(x, metadata) if metadata.task == "detection" else (covered(x, size), 1.0)
+    x, scale = _within(x, metadata) if metadata.task == "detection" else (covered(x, size, metadata.crop_share), 1.0)
     x = x.expand(metadata.channels, -1, -1)
     if metadata.layout == "nhwc":
         return x.permute(1, 2, 0).contiguous()[None].numpy(), scale

@@ -145,7 +145,7 @@ def batches(images: Images, metadata: Metadata, size: int) -> Iterator[tuple[Arr
         indices = [min(i, len(images) - 1) for i in range(start, start + size)]
         rows = []
         for index in indices:
-            x = covered(images.pixels(index), fits).expand(metadata.channels, -1, -1)
+            x = covered(images.pixels(index), fits, metadata.crop_share).expand(metadata.channels, -1, -1)
             rows.append((x.permute(1, 2, 0) if metadata.layout == "nhwc" else normalised(x, metadata)).numpy())
         yield np.ascontiguousarray(np.stack(rows)), np.array([images.labels[i] for i in indices])
 

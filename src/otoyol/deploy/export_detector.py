@@ -1,0 +1,104 @@
+"""A whole detector as an artifact: backbone, pyramid, head, decoding and suppression in one graph."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from onnx import numpy_helper
+from torch import nn
+
+from otoyol.deploy.detector import DenseDetections
+from otoyol.deploy.export import Exported
+from otoyol.deploy.fold import fold, remaining
+from otoyol.deploy.metadata import DETECTIONS, Layout, Metadata
+from otoyol.deploy.onnx_file import OPSET, checked_bytes, to_onnx, versions
+from otoyol.deploy.ort import OrtSession
+from otoyol.deploy.verify import Agreement, images
+from otoyol.deploy.wrap import Deployed
+from otoyol.errors import OtoyolError
+from otoyol.spec import Spec
+from otoyol.spec.files import check_place, write_bytes
+from otoyol.weights.files import text_of
+
+SCORE_TOLERANCE = 1e-3
+BOX_TOLERANCE = 1e-3  # of the image's longer side
+TRIED = 2  # random images
+
+Array = np.ndarray[Any, Any]
+
+
+def export_detector(
+    model: nn.Module, path: str | os.PathLike[str], *, spec: Spec, classes: Sequence[str], mean: Sequence[float],
+    std: Sequence[float], layout: Layout = "nchw", source: str = "", opset: int = OPSET,
+    **described: str,
+) -> Exported:  # fmt: skip
+    """Write a RetinaNet or FCOS of :func:`otoyol.detect.build_detector` for images of ``spec``'s input size.
+
+    ``classes``: names of labels 1, 2, …; label 0 is torchvision's background. ``detector`` among the keywords: its
+    description, as text. Before the file appears ONNX's checker has passed it, and with the score threshold at 0, so
+    that there is something to compare, ONNX Runtime finds the same boxes as the unfolded torch module: labels equal,
+    scores to 1e-3, boxes to 1e-3 of the longer side.
+
+    Raises SpecError for another detector, OtoyolError where a check fails or the file cannot be written.
+    """
+    check_place(path)
+    height, width = spec.input.height, spec.input.width
+    metadata = Metadata(
+        task="detection", spec=text_of(spec), classes=("background", *classes), outputs=DETECTIONS, layout=layout,
+        channels=spec.input.channels, height=height, width=width, mean=tuple(mean), std=tuple(std), opset=opset,
+        versions=versions(), source=source, **described,
+    )  # fmt: skip
+    plain, folded = DenseDetections(model.eval(), height, width), DenseDetections(fold(model), height, width)
+    module = Deployed(folded, (), layout, metadata.mean, metadata.std).eval()
+    proto = to_onnx(module, torch.from_numpy(images(metadata, metadata.image_shape(1))), DETECTIONS, (), opset)
+    data = checked_bytes(proto, metadata)
+    original = Deployed(plain, (), layout, metadata.mean, metadata.std).eval()
+    plain.score.zero_()
+    error = max(_error(OrtSession(_open(proto)), original, metadata, seed) for seed in range(TRIED))
+    write_bytes(path, data)
+    agreement = Agreement(error, (metadata.image_shape(1),) * TRIED)
+    return Exported(Path(path), metadata, agreement, tuple(remaining(folded)), len(data))
+
+
+def _open(proto: onnx.ModelProto) -> bytes:
+    """The graph with the score threshold at 0."""
+    copy = onnx.ModelProto()
+    copy.CopyFrom(proto)
+    found = [tensor for tensor in copy.graph.initializer if tensor.name == "network.score"]
+    if not found:
+        raise OtoyolError("export: the score threshold is not in the graph")
+    found[0].CopyFrom(numpy_helper.from_array(np.float32(0).reshape(()), found[0].name))
+    return bytes(copy.SerializeToString())
+
+
+def _error(session: OrtSession, module: nn.Module, metadata: Metadata, seed: int) -> float:
+    """The largest difference of scores. Raises OtoyolError where a box of torch's is not found."""
+    x = images(metadata, metadata.image_shape(1), seed)
+    with torch.inference_mode():
+        boxes, labels, scores = (y.numpy() for y in module(torch.from_numpy(x)))
+    ours = session.run(x)
+    return matched_error((boxes, labels, scores), ours, BOX_TOLERANCE * max(metadata.height, metadata.width))
+
+
+def matched_error(theirs: Sequence[Array], ours: Sequence[Array], pixels: float) -> float:
+    """The largest difference of scores between boxes that match: equal labels, corners within ``pixels``.
+
+    Equal scores may change places, and the last few of a limited number of boxes may be others. Raises OtoyolError
+    where a box is missing.
+    """
+    boxes, labels, scores = theirs
+    last = scores.min(initial=np.inf) + SCORE_TOLERANCE
+    worst = 0.0
+    for box, label, score in zip(boxes, labels, scores, strict=True):
+        same = (ours[1] == label) & (np.abs(ours[0] - box).max(1, initial=0.0) <= pixels)
+        error = np.abs(ours[2][same] - score).min(initial=np.inf)
+        if error > SCORE_TOLERANCE and score > last:
+            raise OtoyolError(f"export: the graph misses a box that torch finds (label {label}, score {score:.3f})")
+        worst = max(worst, float(error) if error <= SCORE_TOLERANCE else 0.0)
+    return worst

@@ -1,0 +1,71 @@
+"""A detector's file against torchvision's own postprocessing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+
+import otoyol
+from otoyol.deploy import Artifact, load_engine
+from otoyol.deploy.export_detector import export_detector, matched_error
+from otoyol.detect import Detector, build_detector
+from otoyol.errors import OtoyolError, SpecError
+
+SPEC = "resnet18@widths=8-8-8-8,depths=1-1-1-1,input=3x192x192"
+
+
+def detector(kind: str) -> torch.nn.Module:
+    torch.manual_seed(0)
+    made = build_detector(
+        SPEC, Detector(kind=kind, channels=32, head_convs=1, min_size=192, max_size=192, score=0.02), classes=3
+    ).eval()
+    with torch.no_grad():
+        for weight in made.head.parameters() if hasattr(made, "head") else ():
+            if weight.dim() > 1:  # as initialised, scores differ by nothing
+                torch.nn.init.normal_(weight, 0, 0.1)
+    return made
+
+
+@pytest.mark.parametrize("kind", ["retinanet", "fcos"])
+def test_boxes_are_torchvisions(kind: str, tmp_path: Path) -> None:
+    model = detector(kind)
+    mean, std = model.transform.image_mean, model.transform.image_std
+    path = tmp_path / "model.onnx"
+    made = export_detector(model, path, spec=otoyol.parse(SPEC), classes=("a", "b", "c"), mean=mean, std=std,
+                           detector="tiny")  # fmt: skip
+    assert made.agreement.error < 1e-4
+    picture = torch.rand(3, 192, 192, generator=torch.Generator().manual_seed(3))
+    with torch.no_grad():
+        theirs = model([picture])[0]  # resizing nothing, normalising, and torchvision's own suppression
+    image = ((picture - torch.tensor(mean)[:, None, None]) / torch.tensor(std)[:, None, None])[None].numpy()
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    ours = session.run(["boxes", "labels", "scores"], {"image": image})
+    expected = [theirs[name].numpy() for name in ("boxes", "labels", "scores")]
+    assert len(expected[0]) == len(ours[0]) > 20
+    assert matched_error(expected, ours, 0.05) < 1e-4
+    assert (np.diff(ours[2]) <= 0).all()
+    said = Artifact(path).metadata
+    assert (said.task, said.classes[0], said.one_image, said.detector) == ("detection", "background", True, "tiny")
+    if kind == "fcos":
+        again = load_engine("openvino", Artifact(path), 1, 1).run(image)
+        assert matched_error(expected, again, 0.05) < 1e-3
+
+
+def test_a_missing_box_is_told() -> None:
+    boxes, labels, scores = np.array([[0, 0, 9, 9], [20, 20, 30, 30.0]]), np.array([1, 2]), np.array([0.9, 0.4])
+    assert matched_error((boxes, labels, scores), (boxes[::-1], labels[::-1], scores[::-1] + 2e-4), 0.1) < 3e-4
+    with pytest.raises(OtoyolError, match="label 1"):
+        matched_error((boxes, labels, scores), (boxes + np.array([[3.0], [0]]), labels, scores), 0.1)
+    with pytest.raises(OtoyolError, match="label 1"):
+        matched_error((boxes, labels, scores), (boxes, labels[::-1], scores), 0.1)
+
+
+def test_other_detectors_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match="RetinaNet or FCOS"):
+        export_detector(detector("fasterrcnn"), tmp_path / "x.onnx", spec=otoyol.parse(SPEC), classes=("a", "b", "c"),
+                        mean=(0.5,) * 3, std=(0.2,) * 3)  # fmt: skip
+    assert list(tmp_path.iterdir()) == []

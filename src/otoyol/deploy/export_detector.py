@@ -73,7 +73,7 @@ def _open(proto: onnx.ModelProto) -> bytes:
     found = [tensor for tensor in copy.graph.initializer if tensor.name == "network.score"]
     if not found:
         raise OtoyolError("export: the score threshold is not in the graph")
-    found[0].CopyFrom(numpy_helper.from_array(np.float32(0).reshape(()), found[0].name))
+    found[0].CopyFrom(numpy_helper.from_array(np.zeros((), dtype=np.float32), found[0].name))
     return bytes(copy.SerializeToString())
 
 

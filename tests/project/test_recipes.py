@@ -7,8 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 import otoyol
+from otoyol.train.files import config_of, config_text, read_config
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 SPECS = sorted(RECIPES.glob("specs/*"))
@@ -17,6 +19,12 @@ SPECS = sorted(RECIPES.glob("specs/*"))
 @pytest.mark.parametrize("path", SPECS, ids=lambda path: path.name)
 def test_specs_are_specs(path: Path) -> None:
     assert otoyol.load(path).family == path.stem
+
+
+@pytest.mark.parametrize("path", sorted(RECIPES.glob("train/*")), ids=lambda path: path.name)
+def test_training_recipes_are_configurations(path: Path) -> None:
+    chosen = read_config(path)
+    assert config_of(yaml.safe_load(config_text(chosen))) == chosen
 
 
 def test_the_street_camera_keeps_its_motorway_open() -> None:

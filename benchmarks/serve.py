@@ -45,8 +45,8 @@ def make_images(folder: Path, size: int) -> None:
     photo = Image.fromarray(load_sample_image("china.jpg"))
     rng = np.random.default_rng(0)
     for number in range(DISTINCT):
-        side = int(rng.integers(size, 2 * size))
-        left, top = (int(rng.integers(0, edge - side)) for edge in photo.size)
+        side = int(rng.integers(min(size, *photo.size) // 2, min(2 * size, *photo.size)))
+        left, top = (int(rng.integers(0, edge - side + 1)) for edge in photo.size)
         crop = photo.crop((left, top, left + side, top + side))
         crop.save(folder / f"{number:03}.jpg", quality=90)
 

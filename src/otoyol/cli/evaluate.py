@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from otoyol.cli.options import Json, Lang, option
-from otoyol.cli.output import Table, write, write_json
+from otoyol.cli.output import Item, Table, write, write_json
 from otoyol.cli.words import language, number, word
 
 
@@ -33,7 +33,7 @@ def evaluate(
         (name, "–" if value is None else number(value, tongue, ".4f")) for name, value in found["metrics"].items()
     ]
     said = word("evaluate.done", tongue, weights=found["weights"], samples=found["samples"])
-    items = [said, Table("", (word("head.metric", tongue), word("head.figure", tongue)), figures)]
+    items: list[Item] = [said, Table("", (word("head.metric", tongue), word("head.figure", tongue)), figures)]
     if found["left_out"]:
         items.append(word("train.left_out", tongue, count=len(found["left_out"])))
     write(items)

@@ -15,8 +15,8 @@ GOLDEN = Path(__file__).with_name("public_names.txt")
 MODULES = (
     "otoyol", "otoyol.spec", "otoyol.ops", "otoyol.cost", "otoyol.cost.conventions", "otoyol.audit", "otoyol.explain",
     "otoyol.draw", "otoyol.report", "otoyol.search", "otoyol.measure", "otoyol.nn", "otoyol.weights", "otoyol.check",
-    "otoyol.proxy", "otoyol.data", "otoyol.data.check", "otoyol.detect", "otoyol.train", "otoyol.trials", "otoyol.probe",
-    "otoyol.design", "otoyol.share", "otoyol.serve", "otoyol.web",
+    "otoyol.proxy", "otoyol.data", "otoyol.data.check", "otoyol.detect", "otoyol.train", "otoyol.trials",
+    "otoyol.probe", "otoyol.deploy", "otoyol.design", "otoyol.share", "otoyol.serve", "otoyol.web",
 )  # fmt: skip
 
 

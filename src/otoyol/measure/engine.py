@@ -7,6 +7,7 @@ from typing import Any, Literal, Protocol, get_args
 
 from otoyol.errors import SpecError
 from otoyol.measure.fused import Rules
+from otoyol.measure.layout import block_here
 from otoyol.spec import Spec
 
 EngineName = Literal["ort", "eager", "eager-nhwc", "compile"]
@@ -15,7 +16,10 @@ ENGINES: tuple[EngineName, ...] = get_args(EngineName)
 # ConvAddActivationFusion, then NchwcTransformer. Inductor: convolutions stay calls, what stands between becomes a loop.
 RULES: dict[str, Rules] = {
     "ort": Rules(
-        conv_norm=True, conv_acts=frozenset({"relu", "relu6", "leaky_relu", "sigmoid"}), conv_add=True, blocked=True
+        conv_norm=True,
+        conv_acts=frozenset({"relu", "relu6", "leaky_relu", "sigmoid"}),
+        conv_add=True,
+        blocked=block_here(),
     ),
     "eager": Rules(),
     "eager-nhwc": Rules(),

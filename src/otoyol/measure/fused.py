@@ -25,13 +25,14 @@ POINTWISE = frozenset({"norm", "act", "relu", "sigmoid", "add", "mul", "scale", 
 
 class Rules(NamedTuple):
     """What an engine fuses. ``conv_acts`` are those that end a convolution, ``conv_add`` the block's addition too,
-    ``pointwise`` runs of norms, acts and sums without a convolution, ``blocked`` an NCHWc layout in blocks of 8."""
+    ``pointwise`` runs of norms, acts and sums without a convolution, ``blocked`` the channels in a block
+    of an NCHWc layout, 0 where the engine has none."""
 
     conv_norm: bool = False
     conv_acts: frozenset[str] = frozenset()
     conv_add: bool = False
     pointwise: bool = False
-    blocked: bool = False
+    blocked: int = 0
 
 
 class FusedOp(NamedTuple):
@@ -132,7 +133,7 @@ def _joins(ops: Sequence[Op], run: list[int], after: int, rules: Rules) -> bool:
 
 def _laid_out(flow: Flow, runs: list[tuple[int, ...]], rules: Rules) -> list[Group]:
     """The runs with their layouts, the reorders between them, and what is merged once layouts are known."""
-    layout = Layout(flow.ops, flow.sources)
+    layout = Layout(flow.ops, flow.sources, rules.blocked)
     groups: list[Group] = []
     by_output: dict[int, Group] = {}
     for run in runs:

@@ -131,25 +131,26 @@ class _Structure:
         """Rows of one number have the same operators, fused and laid out alike."""
         bits: list[Any] = []
         rules = self.predictor.rules
+        block = rules.blocked
         for stage, plan in enumerate(plans):
             if plan.stride == 1:  # otherwise the shape changes in any case
                 bits.append(np.asarray(plan.c_in != plan.out))
             if merges_across(rules):
                 bits.append(depths[:, stage] > 1)
-            if not rules.blocked:
+            if not block:
                 continue
             for channels in (plan.mid, plan.mid_rest, plan.out):
-                bits += [channels % 4 == 0, channels % 8 == 0]
+                bits += [channels < block, channels % 4 == 0, channels % block == 0]
             if plan.form.attention in ("se", "cbam"):
                 for channels in (plan.c_in, plan.mid, plan.mid_rest, plan.out):
                     inside = squeezed(channels, plan.form.reduction, plan.form.divisor)
-                    bits.append((inside < 8) | (inside % 4 == 0))
+                    bits.append((inside < block) | (inside % 4 == 0))
             for groups, through in (
                 (plan.groups, (plan.c_in, plan.mid)),
                 (plan.groups_rest, (plan.out, plan.mid_rest)),
             ):
                 if not isinstance(groups, int) or groups > 1:
-                    bits += [(groups == c) | (c // groups % 8 == 0) for c in (*through, plan.out)]
+                    bits += [(groups == c) | (c // groups % block == 0) for c in (*through, plan.out)]
         if not bits or size == 0:
             return np.zeros(size, dtype=np.int64)
         # Bits are hashed, so that the number means the same in every chunk, whatever varies in it.
@@ -346,7 +347,7 @@ class _Structure:
 
 def merges_across(rules: Rules) -> bool:
     """Whether what a block is fused to can depend on its neighbours, so that a stage of one block stands for itself."""
-    return rules.blocked or rules.pointwise
+    return bool(rules.blocked) or rules.pointwise
 
 
 def _output(op: Op) -> tuple[Any, Any, Any]:

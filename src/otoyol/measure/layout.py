@@ -7,6 +7,8 @@ are read as whole numbers, so that a layout belongs to one design, or to many th
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from importlib import import_module
+from importlib.util import find_spec
 from typing import NamedTuple
 
 from otoyol.ops import INPUT, Op
@@ -16,10 +18,8 @@ ALIGNED = 4  # what a reorder asks of the channels
 
 def block_here() -> int:
     """Channels in a block on this processor: 16 with AVX-512, otherwise 8 (MLAS, platform.cpp, NchwcBlockSize)."""
-    try:
-        from numpy._core._multiarray_umath import __cpu_features__ as features
-    except ImportError:  # before numpy 2
-        from numpy.core._multiarray_umath import __cpu_features__ as features
+    core = import_module("numpy._core" if find_spec("numpy._core") else "numpy.core")  # its name from numpy 2 on
+    features: dict[str, bool] = core._multiarray_umath.__cpu_features__
     return 16 if features.get("AVX512F") else 8
 
 

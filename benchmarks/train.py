@@ -3,9 +3,13 @@
 *loop*: steps of `otoyol train`'s engine (its order, its loader, its seeds, its log) with one of our networks, and of a
 plain loop over a torch DataLoader with torchvision's network of the same cost, the same images in memory, the same
 optimiser. They take turns of a few steps in one process; the ratio is of the medians of their steps' times. *copy* is
-the same with our network in the plain loop: what the engine alone costs. *ranks*: torchrun starts one process with one
-thread and two processes with one thread each, in turns; images a second are read from their logs, without the first
-tenth. The bars: loop at least 0.97 of the hand-written one's steps a second, two processes at least 1.8 times the
+the same with our network in the plain loop: what the engine alone costs.
+
+*ranks*: torchrun starts one process with one thread and two processes with one thread each, in turns; images a second
+are read from their logs, without the first tenth. *apart* are two trainings of one process each at the same time, which
+know nothing of one another: more than they reach together, two processes cannot reach on these cores.
+
+The bars: the loop at least 0.97 of the hand-written one's steps a second, two processes at least 1.8 times the
 throughput of one. The last line is one JSON object.
 """
 
@@ -136,34 +140,50 @@ def loop(steps: int, folder: Path) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def throughput(processes: int, steps: int, folder: Path) -> float:
-    """Images a second of one torchrun: the global batch grows with the processes, as one scales out."""
+def throughput(processes: int, steps: int, folder: Path, runs: int = 1) -> float:
+    """Images a second of one torchrun, or of some at once: the global batch grows with the processes, as one scales
+    out."""
     each = 64
     given = config("cifar_resnet20", each * processes, steps, 5)
     path = folder / f"ranks{processes}.yaml"
     path.write_text(yaml.safe_dump(given), encoding="utf-8")
-    out = folder / f"out{processes}-{time.monotonic_ns()}"
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes), "-m",
-               "otoyol", "train", str(path), "--out", str(out)]  # fmt: skip
+    outs = [folder / f"out{processes}-{time.monotonic_ns()}-{number}" for number in range(runs)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    begun = [
+        subprocess.Popen(
+            [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes), "-m",
+             "otoyol", "train", str(path), "--out", str(out)],
+            env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        ) for out in outs
+    ]  # fmt: skip
+    statuses = [process.wait() for process in begun]
+    if any(statuses):
+        raise SystemExit(f"training with {processes} processes failed")
+    return sum(images_a_second(out, each * processes) for out in outs)
+
+
+def images_a_second(out: Path, batch: int) -> float:
     with (out / "metrics.csv").open(newline="", encoding="utf-8") as file:
         rows = [(int(row["step"]), float(row["seconds"])) for row in csv.DictReader(file)]
     begin = rows[len(rows) // 10]
     end = rows[-2]  # the last row's time holds the evaluation
-    return (end[0] - begin[0]) * each * processes / (end[1] - begin[1])
+    return (end[0] - begin[0]) * batch / (end[1] - begin[1])
 
 
 def ranks(steps: int, rounds: int, folder: Path) -> dict[str, Any]:
-    found: dict[int, list[float]] = {1: [], 2: []}
+    found: dict[str, list[float]] = {"1": [], "2": [], "apart": []}
+    names = list(found)
     for turn in range(rounds):
-        for processes in (1, 2) if turn % 2 == 0 else (2, 1):
-            found[processes].append(throughput(processes, steps, folder))
-            print(f"{processes} processes: {found[processes][-1]:.1f} images/s", file=sys.stderr)
-    one, two = (statistics.median(found[n]) for n in (1, 2))
+        for name in names[turn % 3 :] + names[: turn % 3]:
+            processes, runs = {"1": (1, 1), "2": (2, 1), "apart": (1, 2)}[name]
+            found[name].append(throughput(processes, steps, folder, runs))
+            print(f"{name}: {found[name][-1]:.1f} images/s", file=sys.stderr)
+    middle = {name: statistics.median(values) for name, values in found.items()}
     return {
         "network": "cifar_resnet20", "images_per_process": 64, "steps": steps, "rounds": rounds,
-        "images_per_second": {"1": round(one, 1), "2": round(two, 1)}, "ratio": round(two / one, 4),
+        "images_per_second": {name: round(value, 1) for name, value in middle.items()},
+        "ratio": round(middle["2"] / middle["1"], 4), "apart_ratio": round(middle["apart"] / middle["1"], 4),
+        "of_apart": round(middle["2"] / middle["apart"], 4),
     }  # fmt: skip
 
 

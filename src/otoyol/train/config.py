@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from abc import abstractmethod
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 import torch
@@ -211,9 +212,9 @@ class Config(Part):
         except ValidationError as error:
             raise spec_error(error, type(self)) from None
 
+    @abstractmethod
     def open(self, classes: tuple[str, ...] | None = None) -> Task:
         """The task. Given ``classes``, its data is opened only when it is asked for samples."""
-        raise NotImplementedError
 
     def deciding(self) -> dict[str, Any]:
         """Plain data on what decides the outcome: all but the fields in :data:`FREE`."""

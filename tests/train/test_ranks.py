@@ -17,7 +17,9 @@ import yaml
 from safetensors.torch import load_file
 
 from otoyol.train import fit
+from otoyol.train.after import evaluate
 from otoyol.train.classification import ClassificationConfig
+from otoyol.train.folder import load_run
 
 STEPS = 120
 CONFIG: dict[str, Any] = {
@@ -90,6 +92,19 @@ def test_two_processes_train_as_one_does(config: Path, two: Path) -> None:
     mine, theirs = (load_file(folder / "last.safetensors") for folder in (one, two))
     for name, value in mine.items():
         torch.testing.assert_close(theirs[name], value, rtol=1e-7, atol=1e-9)
+
+
+def test_both_processes_judge_by_the_statistics_that_are_saved(config: Path) -> None:
+    """Batch norms see another half of each batch in either process, so their running statistics part there."""
+    spec = CONFIG["spec"].partition(",norm=")[0]
+    recipe = {**CONFIG["recipe"], "steps": 4, "ema": None}
+    path, folder = config.with_name("batch-norm.yaml"), config.parent / "batch-norm"
+    path.write_text(yaml.safe_dump({**CONFIG, "spec": spec, "recipe": recipe}), encoding="utf-8")
+    finished(torchrun(path, folder))
+    together, alone = rows(folder)[-1], evaluate(load_run(folder, "last"))["metrics"]
+    assert alone["loss"] > 1  # far from learned: other statistics give another loss
+    for name, value in alone.items():
+        assert float(together[f"val_{name}"]) == pytest.approx(value, rel=1e-9), name
 
 
 def test_a_killed_process_is_restarted_and_ends_with_the_same_bits(config: Path, two: Path) -> None:

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from otoyol.train.loader import Batches
-from otoyol.train.machine import Fabric, gathered, laid_out
+from otoyol.train.machine import Fabric, gathered, laid_out, share_buffers
 from otoyol.train.signals import Stop
 from otoyol.train.task import Metric, Task
 
@@ -24,10 +24,12 @@ def judge(
     """The metric over all ranks' ``batches``, on rank 0 (None elsewhere); ``note`` hears of unreadable samples.
 
     ``model`` is the plain one: DDP would wait for the other ranks at every batch, and theirs may be fewer. It is left
-    in evaluation mode. Raises Interrupted where a signal asks to stop and no other rank would wait.
+    in evaluation mode, with the first rank's running statistics on every rank. Raises Interrupted where a signal asks
+    to stop and no other rank would wait.
     """
     precision = fabric.strategy.precision
     metric = task.metric()
+    share_buffers(fabric, model)
     model.eval()
     with torch.no_grad(), precision.forward_context():
         for fetched in batches:

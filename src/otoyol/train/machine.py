@@ -55,7 +55,9 @@ def connect(run: Run, recipe: Recipe) -> Fabric:
         warnings.simplefilter("ignore")  # about the number of CPU processes and the like
         fabric = Fabric(
             accelerator=device.type, devices=devices if device.type != "cpu" or world > 1 else 1,
-            num_nodes=max(1, world // local), strategy=DDPStrategy() if world > 1 else "auto", **precision,
+            num_nodes=max(1, world // local), **precision,
+            # Statistics are broadcast when they are judged by (judge.py): at each step, ranks would wait for one another.
+            strategy=DDPStrategy(broadcast_buffers=False) if world > 1 else "auto",
         )  # fmt: skip
         _join(world, device.type)
         fabric.launch()
@@ -162,6 +164,13 @@ def agreed(fabric: Fabric, what: Any, field: str) -> None:
 
 def _short(value: Any, most: int = 200) -> str:
     return str(value)[:most]
+
+
+def share_buffers(fabric: Fabric, model: nn.Module) -> None:
+    """The first rank's buffers on every rank: its running statistics are the run's, as they are what is saved."""
+    if fabric.world_size > 1:
+        for buffer in model.buffers():
+            torch.distributed.broadcast(buffer, src=0)
 
 
 def total(fabric: Fabric, values: torch.Tensor) -> Sequence[float]:

@@ -72,8 +72,7 @@ def test_any_design(spec: Spec) -> None:
         expected[tap.name] = f"{tap.name}: {tap.channels}×{tap.height}×{tap.width}, stride {tap.stride}"
     assert taps(root) == expected
     clear = 0
-    for stage, plan in enumerate(spec.plan):
-        runs = stage_runs(spec, network, stage)
+    for plan, runs in zip(spec.plan, stage_runs(spec, network), strict=True):
         assert sum(run.repeat for run in runs) == plan.depth
         assert len(runs) <= 3  # the first block, then one run, or two where stochastic depth begins later
         clear += sum(run.repeat for run in runs if run.blocked == ())

@@ -49,7 +49,11 @@ def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 def settled(page: Any, view: str) -> None:
     """Everything of the view is there."""
-    waits = {"explore": "table.front tbody button", "runs": ".panel-runs .files li", "network": ".panel-network svg"}
+    # Files are read one after another, and each makes the list anew.
+    waits = {
+        "explore": "table.front tbody button", "runs": ".panel-runs .files li:nth-child(2)",
+        "network": ".panel-network svg",
+    }  # fmt: skip
     page.wait_for_selector(waits.get(view, f"#view-{view} .panel"))
     page.wait_for_function("() => document.querySelector('.panel-figures .figures dd')?.textContent")
 

@@ -25,16 +25,20 @@ class Ledger:
     """What is alive now, and what was at the moments marked."""
 
     def __init__(self) -> None:
-        self.now = Line(0, 0)
+        self._per_image = self._fixed = 0
         self._marked: dict[int, int] = {}
 
+    @property
+    def now(self) -> Line:
+        return Line(self._per_image, self._fixed)
+
     def add(self, per_image: int, fixed: int) -> None:
-        self.now = self.now.plus(per_image, fixed)
+        self._per_image += per_image
+        self._fixed += fixed
 
     def mark(self) -> None:
-        per_image, fixed = self.now
-        if self._marked.get(per_image, -1) < fixed:
-            self._marked[per_image] = fixed
+        if self._marked.get(self._per_image, -1) < self._fixed:
+            self._marked[self._per_image] = self._fixed
 
     def highest(self) -> tuple[Line, ...]:
         """The moments that are the peak for some batch, the others left out where one is above them for every batch."""

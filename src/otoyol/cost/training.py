@@ -103,9 +103,15 @@ def _checked(spec: Spec, mode: str, dtype: str, optimizer: str, watched: bool = 
     return _play(spec, mode, item_bytes(1, dtype), watched)
 
 
+@lru_cache(4)
+def _ops(spec: Spec) -> list[Op]:
+    """What a training step runs; every mode asks for the same."""
+    return [op for op in lower(spec).ops if op.slot != "tap"]
+
+
 @lru_cache(64)
 def _play(spec: Spec, mode: str, size: int, watched: bool) -> _Play:
-    ops = [op for op in lower(spec).ops if op.slot != "tap"]
+    ops = _ops(spec)
     lean, segments = MODES[mode]
     parts = list(_parts(ops, segment_length(sum(plan.depth for plan in spec.plan), segments)))
     step = _Step(spec, ops, size, lean, parts, not watched)
@@ -149,7 +155,7 @@ class _Step:
             unit = [op._replace(inputs=tuple(max(INPUT, t - start) for t in op.inputs)) for op in ops[start:end]]
             self.again += recomputed(unit) if lean else (False,) * len(unit)
         self.rows = held(ops, norm_groups, lean, again=self.again)
-        self.plain = held(ops, norm_groups, False)
+        self.plain = held(ops, norm_groups, False) if lean else self.rows
         self.remade: dict[int, tuple[int, int]] = {}  # by storage: the first and last reader in backward
         self._find_remade()
         self.remade_at: dict[int, list[int]] = {}  # by operator, the storages that its backward is the first to read

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from otoyol.audit import highway
+from otoyol.audit.highway import audit_blocks
 from otoyol.draw import labels, marks
 from otoyol.draw.block import heading
 from otoyol.draw.graph import block_graph, blocks_of, obstacles
@@ -37,7 +37,7 @@ def network_svg(spec: Spec, lang: str = "en", theme: Theme = "auto", uid: str | 
     labels.check_lang(lang)
     name = labels.spec_name(spec)
     network = lower(spec)
-    stages = [stage_runs(spec, network, stage) for stage in range(len(spec.plan))]
+    stages = stage_runs(spec, network)
     total = sum(run.repeat for runs in stages for run in runs)
     clear = sum(run.repeat for runs in stages for run in runs if run.blocked == ())
     summary = say("draw.network.sum", lang, blocks=total, stages=len(stages), open=clear)
@@ -47,20 +47,24 @@ def network_svg(spec: Spec, lang: str = "en", theme: Theme = "auto", uid: str | 
     return _Road(d, spec, network, stages, lang).draw(name, summary)
 
 
-def stage_runs(spec: Spec, network: Ops, stage: int) -> list[Run]:
-    """A stage's blocks, equal neighbours together."""
-    audits = [audit for audit in highway(spec).blocks if audit.stage == stage]
-    runs: list[Run] = []
-    last: object = None
-    for index, block in enumerate(blocks_of(network.ops, stage)):
-        same = [op[1:3] + op[5:] for op in block]  # all but name, stage, block
-        if runs and same == last:
-            runs[-1] = runs[-1]._replace(repeat=runs[-1].repeat + 1)
-            continue
-        last = same
-        branch = tuple(op for op in block if op.slot == "branch" and op.kind in ("conv", "linear"))
-        runs.append(Run(index, 1, branch, obstacles(block_graph(block), audits[index])))
-    return runs
+def stage_runs(spec: Spec, network: Ops) -> list[list[Run]]:
+    """Every stage's blocks, equal neighbours together."""
+    audits = audit_blocks(spec, network.ops)
+    stages: list[list[Run]] = []
+    for stage in range(len(spec.plan)):
+        here = [audit for audit in audits if audit.stage == stage]
+        runs: list[Run] = []
+        last: object = None
+        for index, block in enumerate(blocks_of(network.ops, stage)):
+            same = [op[1:3] + op[5:] for op in block]  # all but name, stage, block
+            if runs and same == last:
+                runs[-1] = runs[-1]._replace(repeat=runs[-1].repeat + 1)
+                continue
+            last = same
+            branch = tuple(op for op in block if op.slot == "branch" and op.kind in ("conv", "linear"))
+            runs.append(Run(index, 1, branch, obstacles(block_graph(block), here[index])))
+        stages.append(runs)
+    return stages
 
 
 def tap_text(tap: Tap, lang: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from functools import lru_cache
 from typing import Literal, get_args
 from xml.etree import ElementTree as ET
 
@@ -189,6 +190,7 @@ def clean(text: str) -> str:
     return _CONTROL.sub("�", text)
 
 
+@lru_cache(maxsize=4096)
 def text_width(text: str, size: float = 13.0, mono: bool = False) -> float:
     """Pixels that ``text`` needs at most."""
     if mono:

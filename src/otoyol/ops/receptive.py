@@ -27,7 +27,8 @@ def through(ops: Sequence[Op]) -> list[View]:
     views: list[View] = []
     for op in ops:
         seen = [views[i] if i != INPUT else IMAGE for i in op.inputs]
-        views.append(_step(op, _union(seen[:1] if op.kind == "mul" and op.slot == "attention" else seen)))
+        gated = op.kind == "mul" and op.slot == "attention"
+        views.append(_step(op, seen[0] if gated or len(seen) == 1 else _union(seen)))
     return views
 
 
@@ -38,7 +39,7 @@ def _union(views: list[View]) -> View:
 
 
 def _step(op: Op, view: View) -> View:
-    if op.slot == "attention" and op.kind != "mul":
+    if (op.kernel == 1 and op.stride == 1) or (op.slot == "attention" and op.kind != "mul"):
         return view
     reach = op.dilation * (op.kernel - 1)  # pixels beyond the first
     # Odd kernels are centred; the even one is ResNet-D's 2×2 pool, which starts at its pixel.

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 from otoyol.errors import SpecError
 from otoyol.ops.block import lower_block, strided
 from otoyol.ops.network import block_groups, lower
-from otoyol.ops.op import Op
+from otoyol.ops.op import Op, Ops
 from otoyol.ops.receptive import through
 from otoyol.spec.model import Spec
 
@@ -42,13 +43,17 @@ def lower_one(spec: Spec, stage: int, block: int) -> list[Op]:
     return lower_block(spec.plan[stage].form, group.place, group.sizes, f"stages.{stage}.{block}.", stage, block)
 
 
+@lru_cache(maxsize=8)
+def shallow(spec: Spec) -> Ops:
+    """The network with at most two blocks a stage."""
+    stages = tuple(stage.model_copy(update={"depth": min(2, stage.depth)}) for stage in spec.stages)
+    return lower(spec.model_copy(update={"stages": stages}))
+
+
 def tap_views(spec: Spec) -> tuple[TapView, ...]:
     """The taps of ``lower(spec)``. Every block behind the second widens a view by what the second added: it has the
     same operators at stride 1."""
-    short = spec.model_copy(
-        update={"stages": tuple(stage.model_copy(update={"depth": min(2, stage.depth)}) for stage in spec.stages)}
-    )
-    network = lower(short)
+    network = shallow(spec)
     views = through(network.ops)
     ends = {(op.stage, op.block): i for i, op in enumerate(network.ops)}
     size = start = 0  # what the blocks left out of the stages so far would have added

@@ -124,8 +124,8 @@ def _block_pictures(spec: Spec, uid: str, lang: str) -> tuple[tuple[Picture, ...
     shown_stage = min(1, len(spec.plan) - 1)
     first: list[Picture] = []
     rest: list[Picture] = []
-    for stage in range(len(spec.plan)):
-        for run in stage_runs(spec, network, stage):
+    for stage, runs in enumerate(stage_runs(spec, network)):
+        for run in runs:
             place = first if stage == shown_stage and len(first) < 2 else rest
             if place is rest and len(rest) >= MOST_BLOCKS:
                 continue

@@ -56,7 +56,7 @@ def connect(run: Run, recipe: Recipe) -> Fabric:
         fabric = Fabric(
             accelerator=device.type, devices=devices if device.type != "cpu" or world > 1 else 1,
             num_nodes=max(1, world // local), **precision,
-            # Statistics are broadcast when they are judged by (judge.py): at each step, ranks would wait for one another.
+            # Statistics are broadcast to be judged by (judge.py): at each step, ranks would wait for one another.
             strategy=DDPStrategy(broadcast_buffers=False) if world > 1 else "auto",
         )  # fmt: skip
         _join(world, device.type)

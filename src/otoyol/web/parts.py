@@ -11,7 +11,7 @@ from dataclasses import asdict
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from otoyol.audit.highway import audit_block
+from otoyol.audit.highway import audit_blocks
 from otoyol.cost import count, training
 from otoyol.cost.stages import stage_costs
 from otoyol.draw import block_svg, network_svg
@@ -19,7 +19,7 @@ from otoyol.errors import SpecError
 from otoyol.explain import Answer, audit, say, why
 from otoyol.ops import lower
 from otoyol.ops.recompute import MODES
-from otoyol.ops.shallow import TapView, lower_one, tap_views
+from otoyol.ops.shallow import TapView, lower_one, shallow, tap_views
 from otoyol.spec import Spec, block_text, to_text
 from otoyol.spec.text import leaves
 from otoyol.web.asks import DesignAsk, PartName
@@ -64,11 +64,9 @@ class Openness(NamedTuple):
 
 @lru_cache(maxsize=64)
 def _openness(spec: Spec) -> tuple[Openness, ...]:
-    found = []
-    for stage, plan in enumerate(spec.plan):
-        pure = [audit_block(spec, lower_one(spec, stage, block)).pure for block in range(min(2, plan.depth))]
-        found.append(Openness(plan.depth, pure[0], pure[-1]))
-    return tuple(found)
+    blocks = audit_blocks(spec, shallow(spec).ops)
+    pure = [[block.pure for block in blocks if block.stage == stage] for stage in range(len(spec.plan))]
+    return tuple(Openness(plan.depth, here[0], here[-1]) for plan, here in zip(spec.plan, pure, strict=True))
 
 
 @lru_cache(maxsize=64)

@@ -14,11 +14,12 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from otoyol.spec.files import write_text
+from otoyol.spec.files import json_text, write_text
 
 ROOT = Path(__file__).resolve().parent.parent
 EVIDENCE = ROOT / "docs" / "evidence"
@@ -31,7 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("arguments", nargs=argparse.REMAINDER, help="passed on to the benchmark")
     parser.add_argument("--into", type=Path, default=EVIDENCE, help="the folder of records")
     given = parser.parse_args(arguments)
-    started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    started = now()
     process = subprocess.Popen(
         [sys.executable, given.benchmark, *given.arguments], stdout=subprocess.PIPE, text=True, encoding="utf-8"
     )
@@ -50,19 +51,26 @@ def main(arguments: list[str] | None = None) -> int:
     if not isinstance(figures, dict):
         print(f"{given.benchmark}: its last line is no JSON object; nothing is recorded", file=sys.stderr)
         return 1
-    record = {
-        "benchmark": given.benchmark.stem,
-        "command": " ".join(["python", f"benchmarks/{given.benchmark.name}", *given.arguments]),
-        "date": started,
-        "commit": commit(),
-        "machine": machine(),
-        "figures": figures,
-    }
-    given.into.mkdir(parents=True, exist_ok=True)
-    path = given.into / f"{given.benchmark.stem}.json"
-    write_text(path, json.dumps(record, indent=2, ensure_ascii=False) + "\n")
+    command = ["python", f"benchmarks/{given.benchmark.name}", *given.arguments]
+    path = keep(given.benchmark.stem, command, figures, given.into, started)
     print(f"recorded in {path}", file=sys.stderr)
     return 0
+
+
+def keep(
+    name: str, command: Sequence[str], figures: dict[str, Any], into: Path = EVIDENCE, date: str | None = None
+) -> Path:
+    """Write the record ``into/NAME.json`` of ``figures`` that ``command`` found here, by default now."""
+    into.mkdir(parents=True, exist_ok=True)
+    path = into / f"{name}.json"
+    made = {"benchmark": name, "command": " ".join(command), "date": date or now(), "commit": commit(),
+            "machine": machine(), "figures": figures}  # fmt: skip
+    write_text(path, json_text(made))
+    return path
+
+
+def now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
 
 def machine() -> dict[str, Any]:

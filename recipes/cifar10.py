@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import datetime
 import json
 import subprocess
 import sys
@@ -37,7 +36,9 @@ from otoyol.train.config import Config
 from otoyol.train.files import read_config
 
 ROOT = Path(__file__).resolve().parent.parent
-EVIDENCE = ROOT / "docs" / "evidence" / "cifar10.json"
+sys.path.append(str(ROOT / "benchmarks"))
+from record import EVIDENCE, keep, now  # noqa: E402
+
 IMAGES = ROOT / "docs" / "images"
 SPACE = ROOT / "recipes" / "spaces" / "cifar10.yaml"
 BUDGETS = ("macs>=170M", "macs<=220M")
@@ -136,10 +137,6 @@ def trained(name: str, recipe: str, spec: str, data: Path, steps: int, out: Path
     }  # fmt: skip
 
 
-def now() -> str:
-    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-
-
 def picture(runs: dict[str, Any], folder: Path) -> None:
     curves = tuple(Curve(name, tuple(y for _, y in run["minutes_and_accuracy"])) for name, run in runs.items())
     panel = Panel(
@@ -150,18 +147,12 @@ def picture(runs: dict[str, Any], folder: Path) -> None:
 
 def record(found: dict[str, Any], out: Path, arguments: list[str]) -> None:
     """The evidence that the documentation reads, and its picture; what was recorded and not done again stays."""
-    sys.path.append(str(ROOT / "benchmarks"))
-    from record import commit, machine
-
-    known = json.loads(EVIDENCE.read_text(encoding="utf-8"))["figures"] if EVIDENCE.exists() else {}
+    earlier = EVIDENCE / "cifar10.json"
+    known = json.loads(earlier.read_text(encoding="utf-8"))["figures"] if earlier.exists() else {}
     if known.get("minutes") == found["minutes"]:
         runs = {**known["runs"], **found["runs"]}
         found = {**known, **found, "runs": {name: runs[name] for name in CONTESTANTS if name in runs}}
-    made = {
-        "benchmark": "cifar10", "command": " ".join(["python", "recipes/cifar10.py", *arguments]),
-        "date": now(), "commit": commit(), "machine": machine(), "figures": found,
-    }  # fmt: skip
-    write_text(EVIDENCE, json_text(made))
+    keep("cifar10", ["python", "recipes/cifar10.py", *arguments], found, EVIDENCE)
     picture(found["runs"], out)
     write_text(IMAGES / "cifar10-curves.svg", (out / "cifar10-curves.svg").read_text(encoding="utf-8"))
 

@@ -14,7 +14,6 @@ Expect no gain of v2 in accuracy at small depth: replications show none. One cor
 from __future__ import annotations
 
 import argparse
-import datetime
 import json
 import os
 import statistics
@@ -34,7 +33,9 @@ from otoyol.probe import Run, Snapshot, Source, open_source, probe
 from otoyol.spec.files import write_text
 
 ROOT = Path(__file__).resolve().parent.parent
-EVIDENCE = ROOT / "docs" / "evidence" / "pre_or_post.json"
+sys.path.append(str(ROOT / "benchmarks"))
+from record import EVIDENCE, keep  # noqa: E402
+
 IMAGES = ROOT / "docs" / "images"
 
 ORDERINGS = {  # He et al. 2016, Fig. 4 (a) to (e), all with shortcut B
@@ -280,18 +281,7 @@ def _name(design: str) -> str:
 
 def record(found: dict[str, Any], pictures: Sequence[str], folder: Path, arguments: Sequence[str]) -> None:
     """The evidence that the documentation reads, and the pictures it shows."""
-    sys.path.append(str(ROOT / "benchmarks"))
-    from record import commit, machine
-
-    made = {
-        "benchmark": "pre_or_post",
-        "command": " ".join(["python", "recipes/pre_or_post.py", *arguments]),
-        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "commit": commit(),
-        "machine": machine(),
-        "figures": found,
-    }
-    write_text(EVIDENCE, json.dumps(made, indent=2, ensure_ascii=False) + "\n")
+    keep("pre_or_post", ["python", "recipes/pre_or_post.py", *arguments], found, EVIDENCE)
     for stem in pictures:
         write_text(IMAGES / f"pre_or_post-{stem}.svg", (folder / f"{stem}.svg").read_text(encoding="utf-8"))
 

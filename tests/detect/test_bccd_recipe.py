@@ -49,7 +49,7 @@ def test_the_recipe_trains_both_backbones_and_judges_them(
     import bccd
 
     monkeypatch.setattr(bccd, "BACKBONES", {"v2": V2, "v1": V1})
-    monkeypatch.setattr(bccd, "EVIDENCE", tmp_path / "bccd.json")
+    monkeypatch.setattr(bccd, "EVIDENCE", tmp_path)
     monkeypatch.setattr(bccd, "IMAGES", tmp_path)
     data, out = squares(tmp_path / "data"), tmp_path / "out"
     command = ["--data", str(data), "--out", str(out), "--record", *(word for s in SMALL for word in ("--set", s))]

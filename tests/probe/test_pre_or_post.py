@@ -23,7 +23,7 @@ def small(monkeypatch, tmp_path):
     designs = {"v1": V1.replace("1x8x8", "3x32x32"), "v2": V2.replace("1x8x8", "3x32x32")}
     jobs = [recipe.Job(10, name, spec, seed, 12, 4) for seed in (0, 1) for name, spec in designs.items()]
     monkeypatch.setattr(recipe, "plan", lambda *choices: jobs)
-    monkeypatch.setattr(recipe, "EVIDENCE", tmp_path / "evidence.json")
+    monkeypatch.setattr(recipe, "EVIDENCE", tmp_path)
     monkeypatch.setattr(recipe, "IMAGES", tmp_path)
     return tmp_path
 
@@ -43,7 +43,7 @@ def test_what_was_done_is_not_done_again(small, capsys, monkeypatch):
     assert capsys.readouterr().out.count("loss") == 1  # that run alone
     rows = recipe.done(out / "runs.jsonl")
     assert [rows[key]["losses"] for key in rows] == [json.loads(line)["losses"] for line in kept.splitlines()]
-    made = json.loads((small / "evidence.json").read_text())
+    made = json.loads((small / "pre_or_post.json").read_text())
     assert made["command"].endswith("--record") and {"date", "machine", "commit", "figures"} <= set(made)
     late = [[sum(row["losses"][-2:]) / 2 for row in rows.values() if row["variant"] == name] for name in ("v1", "v2")]
     differences = [a - b for a, b in zip(*late, strict=True)]

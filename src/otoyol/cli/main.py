@@ -57,6 +57,9 @@ EXTRAS = {"torch": "torch", "torchvision": "torch", "safetensors": "torch", "tim
           "lightning_fabric": "train", "pytorch_lightning": "train", "tensorboard": "train",
           "optuna": "trials", "sqlalchemy": "trials", "psycopg": "trials"}  # fmt: skip
 
+# These talk to other processes: one that goes away amid a word is an error, or nothing at all, and not their end.
+TALKING = {"train", "evaluate", "predict", "trials", "share", "serve", "studio"}
+
 FINE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 
 
@@ -132,7 +135,7 @@ def main() -> None:
     """Run ``sys.argv`` and leave with its exit status."""
     gc.set_threshold(100_000, 20, 20)  # a short run builds much and drops little
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # looking for them reads every installed package
-    if hasattr(signal, "SIGPIPE"):
+    if hasattr(signal, "SIGPIPE") and not TALKING.intersection(sys.argv[1:2]):
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `otoyol families | head -1` ends quietly
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="replace")  # type: ignore[union-attr]

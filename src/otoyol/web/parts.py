@@ -21,6 +21,7 @@ from otoyol.ops import lower
 from otoyol.ops.recompute import MODES
 from otoyol.ops.shallow import TapView, lower_one, shallow, tap_views
 from otoyol.spec import Spec, block_text, to_text
+from otoyol.spec.plan import expansion_of
 from otoyol.spec.text import leaves
 from otoyol.web.asks import DesignAsk, PartName
 from otoyol.web.code import code
@@ -44,10 +45,16 @@ def describe(ask: DesignAsk, scorers: Scorers) -> dict[str, Any]:
         answer["asked"] = {"spec": to_text(spec), "leaves": leaves(spec)}
         answer["match"] = {**found._asdict(), "spec": to_text(found.spec), "difference": found.difference}
         spec = check_shown(found.spec)
-    answer |= {"spec": to_text(spec), "leaves": leaves(spec)}
+    answer |= {"spec": to_text(spec), "leaves": leaves(spec), "usual": usual(spec)}
     for name in dict.fromkeys(ask.parts):
         answer[name] = PARTS[name](spec, ask, scorers)
     return answer
+
+
+def usual(spec: Spec) -> dict[str, str]:
+    """What fields stand for that a design leaves open, in words of the text form."""
+    stages = {f"stage{i}.expansion": str(expansion_of(spec, stage)) for i, stage in enumerate(spec.stages, 1)}
+    return {"expansion": str(spec.expansion or spec.block.expansion), **stages}
 
 
 class Openness(NamedTuple):

@@ -1,7 +1,7 @@
 // The column of controls: one for every field of the schema, in groups, and what is wrong beside the one that it is about.
 import { h, say } from "./dom.js";
 import { columnsOf, controlOf, fieldsOf, matters, mostStages, stageFields } from "./fields.js";
-import { withStages } from "./state.js";
+import { split, withStages } from "./state.js";
 import { widget } from "./widgets.js";
 
 // Groups in order, by the first part of a key; what the schema has besides goes into the last.
@@ -22,8 +22,13 @@ const OPEN = matchMedia("(max-width: 700px)").matches ? [] : ["input", "stages",
  * the nearest valid designs, null while they are not known.
  */
 export function mountControls(root, context) {
-  const { t, choices, set, edit } = context;
+  const { t, choices, set } = context;
   const { schema } = choices;
+  let edited = ""; // the key of the last change: a refusal stands beside it where it may be about it
+  const edit = (changes) => {
+    [edited] = Object.keys(changes);
+    context.edit(changes);
+  };
   const made = new Map(); // by key
   const groups = new Map();
   let words = {};
@@ -56,7 +61,7 @@ export function mountControls(root, context) {
   ];
 
   const stagesBody = group("stages");
-  const stages = mountStages(stagesBody, context, made, () => words);
+  const stages = mountStages(stagesBody, { ...context, edit }, made, () => words);
 
   const known = new Set(Object.values(GROUPS).flat());
   const fields = fieldsOf(schema);
@@ -77,10 +82,10 @@ export function mountControls(root, context) {
       made.get("batch").accept(String(state.batch));
       made.get("dtype").accept(state.dtype);
       made.get("optimizer").accept(state.optimizer);
-      stages.accept(words, shown.leaves);
+      stages.accept(words, shown);
       for (const field of fields) {
         const control = made.get(field.key);
-        control.accept(words[field.key]);
+        control.accept(words[field.key], shown.usual[field.key]);
         control.element.hidden = !matters(field.key, words);
       }
       briefs(groups, words, own.spec, t);
@@ -88,7 +93,7 @@ export function mountControls(root, context) {
     },
     refuse(error, offers) {
       clear(made, notice);
-      const key = controlOf(error.field ?? "", (name) => made.has(name));
+      const key = controlOf(error.field ?? "", (name) => made.has(name), edited);
       const control = made.get(key);
       const label = key ? labelOf(context, key) : "";
       const sentence = error.allowed ? t("refused.sentence", { field: error.field, given: error.given, allowed: error.allowed }) : error.message;
@@ -113,10 +118,14 @@ export function mountControls(root, context) {
   };
 }
 
-/** What a field is called; a part is called after its first field. */
+/** What a field is called; a part is called after its first field. Among a stage's own, which stand in no group, the
+ * group is named as well. */
 function labelOf({ t, has }, key) {
-  const own = `field.${key.replace(/^stage\d+\./, "")}`;
-  return t(has(own) ? own : `${own}.kind`);
+  const name = key.replace(/^stage\d+\./, "");
+  const own = `field.${name}`;
+  const label = t(has(own) ? own : `${own}.kind`);
+  const [group] = name.split(".");
+  return name !== key && (name !== group || !has(own)) && has(`group.${group}`) ? `${t(`group.${group}`)}: ${label}` : label;
 }
 
 function clear(made, notice) {
@@ -166,8 +175,16 @@ function mountStages(body, context, made, wordsNow) {
   const columns = columnsOf(schema);
   const place = h("div", { class: "stages" });
   const rows = [];
+  let usual = {};
   const countLabel = h("span", { class: "count" });
-  const numbers = () => Object.fromEntries(Object.keys(columns).map((name) => [name, wordsNow()[name].split("-").map(Number)]));
+  // What was asked for last may not be answered yet.
+  const columnNow = (name) => {
+    const answered = wordsNow()[name].split("-");
+    const asked = split(state().spec).edits.get(name)?.split("-");
+    return asked?.length === answered.length ? asked : answered;
+  };
+  const answeredNumbers = () => Object.fromEntries(Object.keys(columns).map((name) => [name, wordsNow()[name].split("-").map(Number)]));
+  const numbers = () => Object.fromEntries(Object.keys(columns).map((name) => [name, columnNow(name).map(Number)]));
   const resize = (count) => set({ spec: withStages(state().spec, numbers(), count) });
   const fewer = h("button", { type: "button", "aria-label": t("stages.fewer"), onclick: () => resize(rows.length - 1) }, "−");
   const more = h("button", { type: "button", "aria-label": t("stages.more"), onclick: () => resize(rows.length + 1) }, "+");
@@ -186,7 +203,7 @@ function mountStages(body, context, made, wordsNow) {
     const row = h("fieldset", { class: "stage" }, legend);
     const controls = Object.fromEntries(Object.entries(columns).map(([name, field]) => {
       const control = widget(columnField(name, field, index), t(`field.${name}`), t, (word) => {
-        const values = wordsNow()[name].split("-");
+        const values = columnNow(name);
         values[index] = word;
         edit({ [name]: values.join("-") });
       });
@@ -207,7 +224,8 @@ function mountStages(body, context, made, wordsNow) {
     };
     const fill = () => fields?.forEach((field) => {
       const control = made.get(field.key);
-      control.accept(wordsNow()[field.key]);
+      const general = field.key.replace(/^stage\d+\./, "");
+      control.accept(wordsNow()[field.key], usual[field.key] ?? wordsNow()[general]);
       control.element.hidden = !matters(field.key, wordsNow());
     });
     own.addEventListener("toggle", () => own.open && !fields && build());
@@ -223,8 +241,9 @@ function mountStages(body, context, made, wordsNow) {
   };
 
   return {
-    accept(asked, shown) {
-      const values = numbers();
+    accept(asked, { leaves: shown, usual: known }) {
+      usual = known;
+      const values = answeredNumbers();
       while (rows.length < values.depths.length) addRow();
       while (rows.length > values.depths.length) dropRow();
       say(countLabel, t("stages.count", { n: rows.length }));

@@ -45,13 +45,15 @@ export function columnsOf(schema) {
 /** Most stages that a spec can have. */
 export const mostStages = (schema) => schema.properties.stages.maxItems;
 
-/** The control that a refusal is about: the key itself, or the nearest that there is. `has(key)` tells of controls. */
-export function controlOf(field, has) {
+/** The control that a refusal is about: `edited`, the key of the last change, if it is of that field; the key itself, or
+ * the nearest that there is. `has(key)` tells of controls. */
+export function controlOf(field, has, edited = "") {
   const inside = /^stage(\d+)\.(.+)$/.exec(field);
   const own = (inside ? inside[2] : field).replace(/\[\d+\]/g, "");
   const column = { depth: "depths", width: "widths", stride: "strides", dilation: "dilations" }[own];
   const kept = own.replace(/\.(kind|classes)$/, "");
-  return [field, column, own, kept, own.split(".")[0], { stages: "depths", spec: "family" }[own]].find((key) => key && has(key)) ?? "";
+  const last = [column, own, kept].includes(edited) ? edited : "";
+  return [last, field, column, own, kept, own.split(".")[0], { stages: "depths", spec: "family" }[own]].find((key) => key && has(key)) ?? "";
 }
 
 /** Fields that mean something only beside others: whether they do in a design of these words. */

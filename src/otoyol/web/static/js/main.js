@@ -32,6 +32,10 @@ async function start() {
   state = first;
   applyTheme();
   choices = await (await fetch("/api/choices")).json();
+  if (state.equal && !choices.equal.includes(state.equal)) { // equal latency, where no table tells it
+    state.equal = "";
+    wrong.push("equal");
+  }
   await build();
   if (wrong.length) announce(words.t("url.wrong", { fields: wrong }), true);
   addEventListener("hashchange", () => {
@@ -54,7 +58,7 @@ async function build() {
     ...words, choices, colours, chart, ask, askFile, announce,
     state: () => state,
     set,
-    load: (spec) => set({ spec }),
+    load: (spec) => set({ spec, equal: "" }), // that design, and not one rescaled from it
     edit: (changes) => set({ spec: withEdits(state.spec, changes) }),
     shown: () => shown,
     again: () => refresh(),
@@ -129,7 +133,10 @@ function replace(next) {
   keepUrl();
   if (before.theme !== state.theme) applyTheme();
   if (langOf(before) !== langOf(state)) {
-    build();
+    build().catch(() => {
+      announce(words.t("refused.silent"), true);
+      set({ lang: langOf(before) });
+    });
     return;
   }
   if (before.view !== state.view) showView();

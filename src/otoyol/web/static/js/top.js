@@ -1,5 +1,7 @@
 // The bar above: the design's text, the baseline, the equal budget, what can be taken away, language and theme.
+import { Refused } from "./ask.js";
 import { h, say } from "./dom.js";
+import { encode } from "./state.js";
 
 /** {update(design, baseline)} */
 export function mountTop(root, context) {
@@ -56,7 +58,8 @@ export function mountTop(root, context) {
       if (design.match) {
         const { wanted, reached, difference, within, reason } = design.match;
         const form = now.equal.endsWith("bytes") ? "bytes" : now.equal === "latency" ? ".3g" : "si";
-        const facts = { quantity: now.equal === "latency" ? t("panel.latency") : t(`report.quantity.${now.equal}`), wanted: context.number(wanted, form), reached: context.number(reached, form), difference: context.signed(difference, ".2%") };
+        const unit = now.equal === "latency" ? " ms" : "";
+        const facts = { quantity: now.equal === "latency" ? t("panel.latency") : t(`report.quantity.${now.equal}`), wanted: context.number(wanted, form) + unit, reached: context.number(reached, form) + unit, difference: context.signed(difference, ".2%") };
         say(matched, within ? t("matched", facts) : `${t("unmatched", facts)} ${reason}`);
         matched.classList.toggle("bad", !within);
       }
@@ -90,10 +93,14 @@ function take(context) {
       announce(t("selected", { what: t(`take.${key}`) }), true);
     }
   };
-  const item = (key, run) => h("li", {}, h("button", { type: "button", "data-take": key, onclick: run }, t(`take.${key}`)));
+  const failed = (error) => {
+    if (!(error instanceof Refused)) throw error;
+    announce(error.status ? error.message : t("refused.silent"), true);
+  };
+  const item = (key, run) => h("li", {}, h("button", { type: "button", "data-take": key, onclick: () => run().catch(failed) }, t(`take.${key}`)));
   const fold = h("details", { class: "menu" }, h("summary", {}, t("take.title")),
     h("div", { class: "sheet" }, h("ul", {},
-      item("link", () => copy("link", location.href)),
+      item("link", () => copy("link", `${location.origin}${location.pathname}#${encode(state())}`)),
       item("text", async () => copy("text", (await code()).text)),
       item("yaml", async () => copy("yaml", (await code()).yaml)),
       item("python", async () => copy("python", (await code()).python)),

@@ -74,7 +74,7 @@ function whole(field, id, label, t, change) {
     placeholder: field.optional ? wordOf(t, CLEAR) : null,
     onchange: () => (entry.value !== "" || field.optional) && change(entry.value === "" ? CLEAR : entry.value),
   });
-  return slid(field, id, label, entry, change);
+  return slid(field, id, label, entry, t, change);
 }
 
 function decimal(field, id, label, t, change) {
@@ -82,7 +82,7 @@ function decimal(field, id, label, t, change) {
     type: "number", id, min: field.low, max: field.high, step: "any", inputmode: "decimal",
     onchange: () => entry.value !== "" && change(entry.value),
   });
-  return slid(field, id, label, entry, change);
+  return slid(field, id, label, entry, t, change);
 }
 
 /** A rational: 4, 3/2 or 1.5. */
@@ -91,15 +91,17 @@ function ratio(field, id, label, t, change) {
     type: "text", id, size: 6, placeholder: wordOf(t, CLEAR), inputmode: "decimal",
     onchange: () => change(entry.value.trim() || CLEAR),
   });
-  return slid(field, id, label, entry, change);
+  return slid(field, id, label, entry, t, change);
 }
 
 /** An entry, and a slider where the key has one. */
-function slid(field, id, label, entry, change) {
+function slid(field, id, label, entry, t, change) {
   const values = slideOf(field.slide ?? field.key);
-  const show = (word) => {
-    const text = word === undefined || word === CLEAR ? "" : word;
+  const open = (word) => word === undefined || word === CLEAR;
+  const show = (word, usual) => {
+    const text = open(word) ? "" : word;
     if (document.activeElement !== entry && entry.value !== text) entry.value = text;
+    if (entry.placeholder) entry.placeholder = open(usual) ? "–" : usual;
   };
   if (!values) return { nodes: [labelled(id, label), entry], inputs: [entry], accept: show };
   const slider = h("input", {
@@ -114,12 +116,13 @@ function slid(field, id, label, entry, change) {
   return {
     nodes: [labelled(id, label), slider, entry],
     inputs: [slider, entry],
-    accept(word) {
-      show(word);
-      const value = amount(word);
+    accept(word, usual) {
+      show(word, usual);
+      const meant = open(word) ? usual : word;
+      const value = amount(meant);
       const at = String(Number.isNaN(value) ? 0 : nearest(values, value));
       if (document.activeElement !== slider && slider.value !== at) slider.value = at;
-      const told = Number.isNaN(value) ? CLEAR : word;
+      const told = Number.isNaN(value) ? wordOf(t, CLEAR) : open(word) ? `${wordOf(t, CLEAR)}: ${meant}` : word;
       if (slider.getAttribute("aria-valuetext") !== told) slider.setAttribute("aria-valuetext", told);
     },
   };
@@ -154,13 +157,13 @@ function block(field, id, label, t, change) {
       if (document.activeElement === entry) return;
       select.value = named ? word : OWN;
       entry.hidden = named;
-      entry.value = word === CLEAR ? "" : named ? slots(word) : word;
+      entry.value = word === CLEAR ? "" : named ? SLOTS : word;
     },
   };
 }
 
-// Where writing one's own slots starts from.
-const slots = () => "norm.act/conv1.norm.act.conv3.norm.act.conv1//x4";
+// Where writing one's own slots starts from: a bottleneck before whose convolutions norm and activation stand.
+const SLOTS = "norm.act/conv1.norm.act.conv3.norm.act.conv1//x4";
 
 /** channels × height × width in one word; the slider moves height and width together. */
 function size(field, id, label, t, change) {

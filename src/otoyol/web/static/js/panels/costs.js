@@ -26,6 +26,7 @@ export default {
         });
         const option = {
           aria: { enabled: false },
+          legend: { show: base.size > 0, bottom: 0, left: 0, itemWidth: 14, textStyle: { color: ink, fontSize: 11 }, formatter: (name) => t(`series.${name}`) },
           title: METRICS.map(([metric], i) => ({
             text: t(`costs.${metric}`), left: PLACES[i][0], top: PLACES[i][2], padding: 0,
             textStyle: { fontSize: 12, fontWeight: 600, color: ink },

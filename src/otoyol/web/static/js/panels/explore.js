@@ -43,6 +43,7 @@ export default {
     let ranges = rangesFrom(context.state().ranges);
     let here = null; // the page's design: {spec, figures}
     let busy = false;
+    let changed = false; // something else was asked for while a sample was drawn
     let counted = ""; // batch and number type of the sample's figures
     const countedAs = () => `${context.state().batch} ${context.state().dtype}`;
 
@@ -59,6 +60,7 @@ export default {
     }
 
     async function draw() {
+      changed = busy;
       if (busy) return;
       busy = true;
       counted = countedAs();
@@ -84,7 +86,7 @@ export default {
       } finally {
         busy = false;
         form.busy(false);
-        if (counted !== countedAs()) draw();
+        if (changed || counted !== countedAs()) draw();
       }
     }
 

@@ -79,7 +79,13 @@ export function scatter(root, context, on) {
     });
     held.draw({
       grid: { left: 16, right: 28, top: 52, bottom: 36, containLabel: true },
-      legend: { top: 6, left: 8, type: "scroll", textStyle: { color: colour.ink }, pageTextStyle: { color: colour.ink } },
+      legend: {
+        top: 6, left: 8, type: "scroll", textStyle: { color: colour.ink }, pageTextStyle: { color: colour.ink },
+        data: [
+          { name: t("explore.over"), itemStyle: { color: "transparent", borderColor: colour.muted, borderWidth: 1.5, opacity: 1 } },
+          ...["aside", "within", "front", "here"].map((name) => t(`explore.${name}`)),
+        ],
+      },
       tooltip: {
         trigger: "item", backgroundColor: colour.panel,
         formatter: ({ value, seriesName }) => (value.length > 2 ? tip(context, sample, limits, [x.name, y.name], value[2]) : seriesName),

@@ -50,7 +50,7 @@ export default {
       for (const file of given) {
         try {
           if (file.size > MAX_BYTES) throw new Malformed("large", { most: MAX_BYTES });
-          add(file.name, await file.text());
+          add(freeName(file.name), await file.text());
         } catch (error) {
           trouble(file.name, sentence(error));
         }
@@ -67,6 +67,13 @@ export default {
         trouble(name, sentence(error));
       }
       paint();
+    }
+
+    /** The name, or where another file has it already, the name with a number: every run has a metrics.csv. */
+    function freeName(name) {
+      let free = name;
+      for (let n = 2; kept.has(free); n += 1) free = name.replace(/(\.[^.]*)?$/, ` (${n})$1`);
+      return free;
     }
 
     function add(name, text) {

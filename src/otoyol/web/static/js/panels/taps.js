@@ -19,7 +19,8 @@ export default {
         });
         const { side, rows } = taps;
         drawn.draw({
-          grid: { left: 44, right: 70, top: 22, bottom: 24 },
+          legend: { show: base.size > 0, top: 0, right: 0, itemWidth: 14, textStyle: { color: ink, fontSize: 11 }, formatter: (name) => t(`series.${name}`) },
+          grid: { left: 44, right: 70, top: 26, bottom: 24 },
           xAxis: { type: "value", axisLabel: { color: muted, hideOverlap: true }, splitLine: { lineStyle: { color: line } } },
           yAxis: { type: "category", inverse: true, data: rows.map((tap) => tap.name), axisLabel: { color: muted }, axisTick: { show: false } },
           tooltip: { trigger: "item", formatter: ({ seriesName, name, value }) => `${name} · ${t(`series.${seriesName}`)}: ${number(value)} px` },

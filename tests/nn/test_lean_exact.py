@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import warnings
 import weakref
 
 import pytest
@@ -135,6 +136,27 @@ def test_parts_that_do_not_train(mode):
     assert same(trained(plain, x, 2), trained(other, x, 2))
 
 
+@pytest.mark.parametrize("mode", OTHERS)
+@pytest.mark.parametrize("text", [V1, V2, SE])
+@pytest.mark.parametrize("later", [True, False])
+def test_a_change_of_training_mode_before_backward_changes_no_gradient(text, mode, later):
+    """Plain autograd has its graph and asks no module again. One norm is frozen at first, so that flags differ."""
+    plain, other, x = pair(text, mode)
+    found = []
+    for model in (plain, other):
+        frozen = next(module for module in model.stages[1].modules() if isinstance(module, nn.BatchNorm2d))
+        frozen.eval()
+        torch.manual_seed(3)  # stochastic depth
+        loss = model(x).square().mean()
+        model.train(later)
+        frozen.train()
+        flags = [module.training for module in model.modules()]
+        loss.backward()
+        assert [module.training for module in model.modules()] == flags
+        found.append([p.grad for p in model.parameters()] + list(model.buffers()))
+    assert same(*found)
+
+
 def test_a_graph_may_be_walked_twice_and_in_part():
     plain, other, x = pair(V2, "lean")
     found = []
@@ -194,6 +216,26 @@ def test_compiled_models_train_as_in_standard_mode(mode):
     torch._dynamo.reset()
     for a, b in zip(got, expected, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("mode", ["lean", "checkpoint", "lean+sqrt"])
+def test_compiled_training_says_once_that_no_mode_saves(mode):
+    model = onn.build("resnetv2_18@depths=1-1,widths=8-16,head=5")
+    onn.memory_mode(model, mode)
+    compiled, x = torch.compile(model, backend="aot_eager", fullgraph=True), image(model.spec)
+    lean._warn_once.cache_clear()
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        with torch.no_grad():
+            compiled(x)
+        compiled.eval()(x)
+        torch.export.export(model.train(), (x,))
+        assert not said  # nothing is held for backward, or nobody trains
+        for batch in (x, x[:1].repeat(3, 1, 1, 1)):  # another size is compiled again
+            compiled.train()(batch).sum().backward()
+    torch._dynamo.reset()
+    (warning,) = said
+    assert "torch.compile" in str(warning.message) and "activation_memory_budget" in str(warning.message)
 
 
 def test_nothing_changes_outside_training(monkeypatch):

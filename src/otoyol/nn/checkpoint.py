@@ -1,7 +1,8 @@
 """Segments of blocks that are run again in backward, holding nothing but their input.
 
-Unlike torch's checkpoint it moves batch norm's running statistics once (the second run has none), and the second run
-may train leanly: torch's holds what the second run saves through hooks of its own, which nest with no others.
+Unlike torch's checkpoint it moves batch norm's running statistics once (the second run has none), the second run is in
+the mode of the first whatever ``train`` or ``eval`` was called in between, and it may train leanly: torch's holds what
+the second run saves through hooks of its own, which nest with no others.
 """
 
 from __future__ import annotations
@@ -48,6 +49,7 @@ class _Segment(torch.autograd.Function):
         ctx.autocast = [
             (kind, torch.get_autocast_dtype(kind), torch.is_autocast_enabled(kind)) for kind in {"cpu", x.device.type}
         ]
+        ctx.modes = [(module, module.training) for block in blocks for module in block.modules()]
         ctx.save_for_backward(x, preacted, *weights)
         return _run(blocks, x, preacted)
 
@@ -61,6 +63,7 @@ class _Segment(torch.autograd.Function):
         x, preacted, *weights = ctx.saved_tensors
         with ExitStack() as stack:
             stack.enter_context(_random_states(x, ctx.cpu, ctx.devices))
+            stack.enter_context(_modes(ctx.modes))
             stack.enter_context(_statistics_kept(ctx.blocks))
             stack.enter_context(torch.enable_grad())
             for state in ctx.autocast:
@@ -89,6 +92,20 @@ def _random_states(x: Tensor, cpu: Tensor, devices: tuple[list[int], list[Tensor
         if devices[0]:
             set_device_states(*devices, device_type=kind)
         yield
+
+
+@contextmanager
+def _modes(first: Sequence[tuple[nn.Module, bool]]) -> Iterator[None]:
+    """The modules train, or do not, as in the first run; afterwards as before. Set one by one: ``train`` would pass
+    its answer on to the children, which may differ, as a frozen norm does."""
+    now = [(module, module.training) for module, _ in first]
+    for module, training in first:
+        module.training = training
+    try:
+        yield
+    finally:
+        for module, training in now:
+            module.training = training
 
 
 @contextmanager

@@ -9,9 +9,10 @@ bit for bit, and a second derivative is too. See docs/decisions for the alternat
 from __future__ import annotations
 
 import threading
+import warnings
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
-from functools import partial
+from functools import cache, partial
 from types import TracebackType
 from typing import Any
 
@@ -168,13 +169,36 @@ class Tape(AbstractContextManager[None]):
 
 
 def tape(wanted: bool, x: Tensor) -> AbstractContextManager[None]:
-    """A tape where it is wanted and autograd records; FX and compilers see the plain network.
+    """A tape where it is wanted and autograd records; FX and compilers see the plain network."""
+    if not wanted or not torch.is_grad_enabled() or compiling() or not isinstance(x, Tensor):
+        return nullcontext()
+    return Tape()
+
+
+def compiling() -> bool:
+    """Whether a compiler reads the network that is to be trained in another mode than ``standard``: then no mode
+    holds, and the first time a warning says so.
 
     ``torch.compile`` decides by itself what to compute again (its partitioner), and hooks would break its graph.
     """
-    if not wanted or torch.compiler.is_compiling() or not isinstance(x, Tensor) or not torch.is_grad_enabled():
-        return nullcontext()
-    return Tape()
+    if torch.compiler.is_dynamo_compiling() and not torch.compiler.is_exporting() and torch.is_grad_enabled():
+        _say_compiled()
+    return torch.compiler.is_compiling()
+
+
+@torch.compiler.assume_constant_result  # run while the graph is made, and no part of it
+def _say_compiled() -> None:
+    _warn_once()
+
+
+@cache
+def _warn_once() -> None:
+    warnings.warn(
+        "under torch.compile the memory mode is 'standard': the saving modes' hooks would break the compiler's graph, "
+        "and it decides by itself what to compute again; to save memory train without compile, or set "
+        "torch._functorch.config.activation_memory_budget",
+        stacklevel=1,  # the frames above are the compiler's
+    )
 
 
 def watch(layer: nn.Module) -> None:

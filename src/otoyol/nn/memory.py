@@ -27,7 +27,8 @@ def memory_mode(model: Trunk, mode: ModeName | str) -> None:
     - ``lean+checkpoint``, ``lean+sqrt``: both: stem and tail are lean, and so are the blocks while they run again.
 
     Under ``torch.compile`` every mode trains as ``standard`` does: hooks would break the compiler's graph, and its
-    partitioner decides by itself what to compute again (``torch._functorch.config.activation_memory_budget``).
+    partitioner decides by itself what to compute again (``torch._functorch.config.activation_memory_budget``). The
+    first training step that is compiled so warns of it.
 
     Parameters, buffers and their names stay. Raises SpecError for another mode.
     """

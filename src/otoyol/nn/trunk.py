@@ -13,7 +13,7 @@ from otoyol.nn.attention import Factory
 from otoyol.nn.block import Layers, ResidualBlock, sequence
 from otoyol.nn.checkpoint import checkpointed
 from otoyol.nn.layers import has_layer, layer
-from otoyol.nn.lean import tape
+from otoyol.nn.lean import compiling, tape
 from otoyol.nn.published import default_cfg, published, take_indices
 from otoyol.ops import Ops, lower
 from otoyol.ops.block import lower_block, strided
@@ -31,7 +31,7 @@ class Stage(nn.Sequential):
 
     def forward(self, x: Tensor, preacted: Tensor | None = None) -> Tensor:
         """``preacted`` is what the first block's preact slot put out, where that is known."""
-        if self.checkpointing and self.training and not torch.compiler.is_compiling():
+        if self.checkpointing and self.training and not compiling():
             blocks = list(self)
             for start in range(0, len(blocks), self.checkpointing):
                 x = checkpointed(blocks[start : start + self.checkpointing], x, preacted, self.lean)

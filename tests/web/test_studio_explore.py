@@ -157,7 +157,7 @@ def test_an_infeasible_design_says_why(visit: PAGE, studio: str, drawn: dict[str
     page.locator(".panel-explore .chart").first.scroll_into_view_if_needed()
     page.mouse.click(*page.evaluate(PIXEL, [0, at]))
     card = page.locator(".picked")
-    card.wait_for()
+    card.locator("code").wait_for()
     assert text_of(drawn, row) in card.text_content()
     assert f"misses macs<={BUDGET:.0f} by {(at[0] / BUDGET - 1) * 100:,.1f}%" in card.text_content()
     assert "spec=cifar_resnet20&" in page.url
@@ -167,6 +167,23 @@ def test_an_infeasible_design_says_why(visit: PAGE, studio: str, drawn: dict[str
     over = [macs for macs in drawn["values"]["macs"] if macs > BUDGET]
     said = f"{len(over)} of {len(drawn['designs'])} miss it, the nearest by {(min(over) / BUDGET - 1) * 100:.1f}%"
     assert said in page.locator(".left-out").text_content()
+
+
+def test_every_design_is_reached_by_its_number(visit: PAGE, studio: str, drawn: dict[str, Any]) -> None:
+    page = started(visit, f"{studio}{START}&budgets=macs<={BUDGET:.0f}")
+    order = np.argsort(drawn["values"]["macs"], kind="stable")
+    number, card = page.get_by_label("Design number"), page.locator(".picked")
+    for place, misses in ((1, 0), (len(order), 1)):
+        number.fill(str(place))
+        number.press("Enter")
+        card.locator("code").wait_for()
+        assert card.locator("code").text_content() == text_of(drawn, int(order[place - 1]))
+        assert card.locator("li").count() == misses
+    number.fill("1")
+    number.press("Enter")
+    number.press("Tab")
+    page.keyboard.press("Enter")  # the button that loads it
+    page.wait_for_function("() => location.hash.includes('spec=cifar_resnet20@')")
 
 
 def test_a_space_as_text(visit: PAGE, studio: str) -> None:

@@ -131,6 +131,7 @@ export default {
       filter.update(sample, ranges);
       list.update(sample, best, x, y, here?.spec);
       out.update(sample, limits, drawn);
+      card.update(sample, limits, x.name);
       say(said, t("explore.told", {
         seen: drawn.seen, within: states.filter((s) => s !== 2).length, kept: within.length, front: best.length,
       }));
@@ -145,12 +146,12 @@ export default {
     /** A design was clicked: one within the budgets is loaded, of another is told what it misses. */
     function pick(i) {
       const within = standing(sample, limits, {})[i] === WITHIN;
-      card.show(sample, limits, i, within);
+      card.show(i);
       if (within) load(i);
     }
 
     function load(i) {
-      card.show(sample, limits, i, true);
+      card.show(i);
       context.announce(t("explore.loaded", { design: sample.text(i) }));
       context.load(sample.text(i));
     }

@@ -77,21 +77,43 @@ export function rangeFields(context, keep) {
   };
 }
 
-/** The design that was clicked: its figures, what it misses, and a button that loads it all the same. */
+/** Any design, clicked or by its number: its figures, what it misses, and a button that loads it all the same. */
 export function picked(context, load) {
   const { t } = context;
-  const element = h("div", { class: "picked", hidden: true, role: "group", "aria-label": t("explore.picked") });
+  const number = h("input", {
+    type: "number", id: "explore-number", min: 1, step: 1, inputmode: "numeric",
+    onchange: () => { if (order.length) show(order[Math.min(order.length, Math.max(1, Math.round(number.value) || 1)) - 1]); },
+  });
+  const all = h("span", {});
+  const body = h("div", { "aria-live": "polite" });
+  const element = h("div", { class: "picked", role: "group", "aria-label": t("explore.picked") },
+    h("div", { class: "pair" }, h("label", { for: "explore-number" }, t("explore.number")), number, all), body);
+  let order = [];
+  let sample = null;
+  let limits = [];
+
+  function show(i) {
+    number.value = order.indexOf(i) + 1;
+    const reasons = misses(sample, limits, i).map((miss) => h("li", {}, missWords(context, miss)));
+    body.replaceChildren(
+      h("code", {}, sample.text(i)),
+      h("p", { class: "hint" }, sample.names.map((name) => `${title(context, name)} ${context.number(sample.values(name)[i] ?? "–", form(name))}`).join(" · ")),
+      reasons.length ? h("div", {}, h("p", { class: "wrong" }, t("explore.infeasible")), h("ul", {}, reasons)) : "",
+      h("button", { type: "button", onclick: () => load(i) }, t(reasons.length ? "explore.load_anyway" : "explore.load")),
+    );
+  }
+
   return {
     element,
-    show(sample, limits, i, within) {
-      const reasons = misses(sample, limits, i).map((miss) => h("li", {}, missWords(context, miss)));
-      element.hidden = false;
-      element.replaceChildren(
-        h("code", {}, sample.text(i)),
-        h("p", { class: "hint" }, sample.names.map((name) => `${title(context, name)} ${context.number(sample.values(name)[i] ?? "–", form(name))}`).join(" · ")),
-        within ? "" : h("div", {}, h("p", { class: "wrong" }, t("explore.infeasible")), h("ul", {}, reasons),
-          h("button", { type: "button", onclick: () => load(i) }, t("explore.load_anyway"))),
-      );
+    show,
+    /** Designs are numbered along the quantity `name`. */
+    update(drawn, budgets, name) {
+      if (drawn !== sample || budgets !== limits) body.replaceChildren();
+      [sample, limits] = [drawn, budgets];
+      const values = sample.values(name);
+      order = [...values.keys()].sort((i, j) => (values[i] ?? Infinity) - (values[j] ?? Infinity));
+      number.max = order.length;
+      say(all, t("explore.of_all", { all: order.length, quantity: title(context, name) }));
     },
   };
 }

@@ -6,22 +6,24 @@ from pathlib import Path
 
 import numpy as np
 import onnxruntime
+import PIL.Image
 import pytest
 import torch
 
 import otoyol
 from otoyol.deploy import Artifact, load_engine
 from otoyol.deploy.export_detector import export_detector, matched_error
+from otoyol.deploy.predict import answer, run
 from otoyol.detect import Detector, build_detector
 from otoyol.errors import OtoyolError, SpecError
 
 SPEC = "resnet18@widths=8-8-8-8,depths=1-1-1-1,input=3x192x192"
 
 
-def detector(kind: str) -> torch.nn.Module:
+def detector(kind: str, short: int = 192, long: int = 192) -> torch.nn.Module:
     torch.manual_seed(0)
     made = build_detector(
-        SPEC, Detector(kind=kind, channels=32, head_convs=1, min_size=192, max_size=192, score=0.02), classes=3
+        SPEC, Detector(kind=kind, channels=32, head_convs=1, min_size=short, max_size=long, score=0.02), classes=3
     ).eval()
     with torch.no_grad():
         for weight in made.head.parameters() if hasattr(made, "head") else ():
@@ -53,6 +55,43 @@ def test_boxes_are_torchvisions(kind: str, tmp_path: Path) -> None:
     if kind == "fcos":
         again = load_engine("openvino", Artifact(path), 1, 1).run(image)
         assert matched_error(expected, again, 0.05) < 1e-3
+
+
+@pytest.mark.parametrize(("layout", "size", "sides"), [("nchw", None, (161, 205)), ("nhwc", (205, 161), (205, 161))])
+def test_the_size_is_the_detectors_own(tmp_path: Path, layout: str, size, sides: tuple[int, int]) -> None:
+    model, spec = detector("fcos", 161, 205), otoyol.parse(SPEC)  # the design's input is 192 × 192
+    path = tmp_path / "model.onnx"
+    export_detector(model, path, spec=spec, classes=("a", "b", "c"), mean=model.transform.image_mean,
+                    std=model.transform.image_std, size=size, layout=layout)  # fmt: skip
+    artifact = Artifact(path)
+    assert (artifact.metadata.height, artifact.metadata.width) == sides
+    # Halved twice over, a picture of values that are multiples of 4 stays whole: torchvision's floats, our uint8.
+    values = np.random.default_rng(5).integers(0, 64, (2 * sides[0], 2 * sides[1], 3)).astype(np.uint8) * 4
+    PIL.Image.fromarray(values).save(tmp_path / "picture.png")
+    with torch.no_grad():
+        theirs = model([torch.from_numpy(values).permute(2, 0, 1).float() / 255])[0]
+    expected = [theirs[name].numpy() for name in ("boxes", "labels", "scores")]
+    told = answer(next(run(artifact, [tmp_path / "picture.png"])), artifact.metadata)["boxes"]
+    labels = [("background", *"abc").index(row["class"]) for row in told]
+    ours = [np.array([row["box"] for row in told]), np.array(labels), np.array([row["score"] for row in told])]
+    assert len(expected[0]) == len(told) > 20
+    assert matched_error(expected, ours, 0.05) < 1e-4
+
+
+@pytest.mark.parametrize("size", [(192, 192), (150, 204), (161, 206), (0, 161)])
+def test_another_size_than_the_detectors_is_refused(tmp_path: Path, size: tuple[int, int]) -> None:
+    with pytest.raises(SpecError, match=r"size: got .*shorter side of 161 and a longer of at most 205"):
+        export_detector(detector("fcos", 161, 205), tmp_path / "x.onnx", spec=otoyol.parse(SPEC), size=size,
+                        classes=("a", "b", "c"), mean=(0.5,) * 3, std=(0.2,) * 3)  # fmt: skip
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_disagrees_with_the_detector_is_not_written(tmp_path: Path) -> None:
+    model = detector("fcos")
+    with pytest.raises(OtoyolError, match="misses a box"):  # the detector's own mean is another
+        export_detector(model, tmp_path / "x.onnx", spec=otoyol.parse(SPEC), classes=("a", "b", "c"), mean=(0.1,) * 3,
+                        std=model.transform.image_std)  # fmt: skip
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_missing_box_is_told() -> None:

@@ -167,7 +167,7 @@ def test_images_are_prepared_as_in_training(classifier, picture: Path) -> None:
     metadata = Artifact(classifier.exported.path).metadata
     with Image.open(picture) as opened:
         expected = prepared(opened, Input(channels=1, height=32, width=32), "grey")
-    np.testing.assert_allclose(prepare(picture, metadata)[0][0], expected.numpy(), atol=1e-6)
+    np.testing.assert_allclose(prepare(picture, metadata).array[0], expected.numpy(), atol=1e-6)
 
 
 def test_otoyol_run_tells_classes(
@@ -177,7 +177,7 @@ def test_otoyol_run_tells_classes(
     out, err = capsys.readouterr()
     assert "nobody has raced" in err  # the engine was not measured here, and that is said
     told = json.loads(out)
-    x = prepare(picture, Artifact(artifact).metadata)[0]
+    x = prepare(picture, Artifact(artifact).metadata).array
     with torch.no_grad():
         chances = classifier.model(torch.from_numpy(x)).softmax(1)[0]
     best = told["images"][0]["classes"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -31,6 +32,7 @@ def export(
     classes: Annotated[Path | None, option("export_classes", "--classes")] = None,
     uint8: Annotated[bool, option("export_uint8", "--uint8")] = False,
     dynamic_size: Annotated[bool, option("export_dynamic_size", "--dynamic-size")] = False,
+    size: Annotated[str | None, option("export_size", "--size")] = None,
     json: Json = False,
     lang: Lang = None,
 ) -> None:
@@ -46,11 +48,11 @@ def export(
     layout: Layout = "nhwc" if uint8 else "nchw"
     if "detector" in known:
         if wanted or dynamic_size:
-            raise SpecError(
-                "export", "a detector with --taps or --dynamic-size", "one image of the design's input size"
-            )
-        made = export_detector(model, place, layout=layout, **known)
+            raise SpecError("export", "a detector with --taps or --dynamic-size", "one image of the detector's size")
+        made = export_detector(model, place, layout=layout, size=_size(size), **known)
     else:
+        if size is not None:
+            raise SpecError("size", size, "nothing beside a classifier, whose size is its design's input")
         made = export_onnx(model, place, taps=wanted, layout=layout, dynamic_size=dynamic_size, **known)  # fmt: skip
     if json:
         write_json(_facts(made))
@@ -89,6 +91,18 @@ def _network(source: str, spec: str | None, origin: Origin) -> tuple[Any, dict[s
     if place.is_dir():
         raise SpecError("export", source, "a design, a checkpoint, or a folder that otoyol train has written")
     return network(read_spec(source)).model, {}
+
+
+def _size(text: str | None) -> tuple[int, int] | None:
+    """Height and width. Raises SpecError."""
+    from otoyol.errors import SpecError
+
+    if text is None:
+        return None
+    found = re.fullmatch(r"(\d{1,5})[x×](\d{1,5})", text)
+    if found is None:
+        raise SpecError("size", text, "height and width in pixels, such as 800x1333")
+    return int(found[1]), int(found[2])
 
 
 def _lines(path: Path) -> list[str]:

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from torchvision.models.detection import FCOS, RetinaNet
 from torchvision.models.detection.image_list import ImageList
 from torchvision.ops import clip_boxes_to_image, nms
@@ -18,21 +19,33 @@ from torchvision.ops import clip_boxes_to_image, nms
 from otoyol.errors import SpecError
 
 
+def dense(detector: nn.Module) -> FCOS | RetinaNet:
+    """The detector. Raises SpecError where it is none whose outputs are dense."""
+    if not isinstance(detector, RetinaNet | FCOS):
+        raise SpecError("detector", type(detector).__name__, "RetinaNet or FCOS: their outputs are dense")
+    return detector
+
+
 class DenseDetections(nn.Module):
-    """``image`` (1, C, H, W), normalised, to boxes (D, 4) in its pixels, labels (D,) and scores (D,), best first."""
+    """``image`` (1, C, H, W), normalised, to boxes (D, 4) in its pixels, labels (D,) and scores (D,), best first.
+
+    As in torchvision, zeros fill the image up at the right and below to the next multiple of 32: levels and anchors
+    are laid over that.
+    """
 
     def __init__(self, detector: nn.Module, height: int, width: int) -> None:
         super().__init__()
-        if not isinstance(detector, RetinaNet | FCOS):
-            raise SpecError("detector", type(detector).__name__, "RetinaNet or FCOS: their outputs are dense")
+        detector = dense(detector)
         self.backbone, self.head = detector.backbone, detector.head
         self.size = (height, width)
         self.overlap = float(detector.nms_thresh)
         self.most, self.candidates = int(detector.detections_per_img), int(detector.topk_candidates)
         self.coder, self.centred = detector.box_coder, isinstance(detector, FCOS)
         channels = next(detector.parameters()).shape[1]
+        step = int(detector.transform.size_divisible)
+        self.fill = (0, -width % step, 0, -height % step)  # right, below
         with torch.no_grad():
-            x = torch.zeros(1, channels, height, width)
+            x = torch.zeros(1, channels, height + self.fill[3], width + self.fill[1])
             levels = list(self.backbone.eval()(x).values())
             anchors = detector.anchor_generator(ImageList(x, [self.size]), levels)[0]
         places = len(anchors) // sum(level.shape[2] * level.shape[3] for level in levels)
@@ -43,7 +56,8 @@ class DenseDetections(nn.Module):
         self.register_buffer("anchors", anchors)
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        found: dict[str, Any] = self.head(list(self.backbone(image).values()))
+        x = functional.pad(image, self.fill) if any(self.fill) else image
+        found: dict[str, Any] = self.head(list(self.backbone(x).values()))
         scores = found["cls_logits"][0].sigmoid()
         if self.centred:
             scores = (scores * found["bbox_ctrness"][0].sigmoid()).sqrt()
@@ -73,4 +87,4 @@ class DenseDetections(nn.Module):
         return single
 
 
-__all__ = ["DenseDetections"]
+__all__ = ["DenseDetections", "dense"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,12 +14,14 @@ import torch
 from onnx import numpy_helper
 from torch import nn
 
-from otoyol.deploy.detector import DenseDetections
+from otoyol.deploy.detector import DenseDetections, dense
 from otoyol.deploy.export import Exported
+from otoyol.deploy.fitted import brought_back, fitted, size_of
 from otoyol.deploy.fold import fold, remaining
 from otoyol.deploy.metadata import DETECTIONS, Layout, Metadata
 from otoyol.deploy.onnx_file import OPSET, checked_bytes, to_onnx, versions
 from otoyol.deploy.ort import OrtSession
+from otoyol.deploy.predict import laid_out
 from otoyol.deploy.verify import Agreement, images
 from otoyol.deploy.wrap import Deployed
 from otoyol.errors import OtoyolError
@@ -35,20 +38,23 @@ Array = np.ndarray[Any, Any]
 
 def export_detector(
     model: nn.Module, path: str | os.PathLike[str], *, spec: Spec, classes: Sequence[str], mean: Sequence[float],
-    std: Sequence[float], layout: Layout = "nchw", source: str = "", opset: int = OPSET,
-    **described: str,
+    std: Sequence[float], size: Sequence[int] | None = None, layout: Layout = "nchw", source: str = "",
+    opset: int = OPSET, **described: str,
 ) -> Exported:  # fmt: skip
-    """Write a RetinaNet or FCOS of :func:`otoyol.detect.build_detector` for images of ``spec``'s input size.
+    """Write a RetinaNet or FCOS of :func:`otoyol.detect.build_detector` for images of its own ``size``.
 
-    ``classes``: names of labels 1, 2, …; label 0 is torchvision's background. ``detector`` among the keywords: its
-    description, as text. Before the file appears ONNX's checker has passed it, and with the score threshold at 0, so
-    that there is something to compare, ONNX Runtime finds the same boxes as the unfolded torch module: labels equal,
-    scores to 1e-3, boxes to 1e-3 of the longer side.
+    ``size``: (height, width), by default ``min_size`` × ``max_size`` of the detector; the input of ``spec``, its
+    backbone's, says nothing about it. ``classes``: names of labels 1, 2, …; label 0 is torchvision's background.
+    ``detector`` among the keywords: its description, as text. Before the file appears ONNX's checker has passed it,
+    and with the score threshold at 0, so that there is something to compare, ONNX Runtime finds the same boxes as the
+    unfolded torch module: labels equal, scores to 1e-3, boxes to 1e-3 of the longer side. An image of twice the size,
+    resized by the detector itself and by :func:`otoyol.deploy.fitted.fitted`, gives the same boxes too.
 
-    Raises SpecError for another detector, OtoyolError where a check fails or the file cannot be written.
+    Raises SpecError for another detector or size, OtoyolError where a check fails or the file cannot be written.
     """
     check_place(path)
-    height, width = spec.input.height, spec.input.width
+    dense(model)
+    height, width = size_of(model, size)
     metadata = Metadata(
         task="detection", spec=text_of(spec), classes=("background", *classes), outputs=DETECTIONS, layout=layout,
         channels=spec.input.channels, height=height, width=width, mean=tuple(mean), std=tuple(std), opset=opset,
@@ -60,9 +66,13 @@ def export_detector(
     data = checked_bytes(proto, metadata)
     original = Deployed(plain, (), layout, metadata.mean, metadata.std).eval()
     plain.score.zero_()
-    error = max(_error(OrtSession(_open(proto)), original, metadata, seed) for seed in range(TRIED))
+    session = OrtSession(_open(proto))
+    errors = [_error(session, original, metadata, seed) for seed in range(TRIED)]
+    errors.append(_own_error(session, model, metadata))
     write_bytes(path, data)
-    agreement = Agreement(error, (metadata.image_shape(1),) * TRIED)
+    agreement = Agreement(
+        max(errors), (metadata.image_shape(1),) * TRIED + (metadata.image_shape(1, 2 * height, 2 * width),)
+    )
     return Exported(Path(path), metadata, agreement, tuple(remaining(folded)), len(data))
 
 
@@ -84,6 +94,22 @@ def _error(session: OrtSession, module: nn.Module, metadata: Metadata, seed: int
         boxes, labels, scores = (y.numpy() for y in module(torch.from_numpy(x)))
     ours = session.run(x)
     return matched_error((boxes, labels, scores), ours, BOX_TOLERANCE * max(metadata.height, metadata.width))
+
+
+def _own_error(session: OrtSession, model: nn.Module, metadata: Metadata) -> float:
+    """The same between the file and the detector itself, each resizing one larger image in its own way."""
+    height, width = 2 * metadata.height, 2 * metadata.width
+    # Halved, pixels become means of four neighbours: of multiples of 4 whole numbers, so that no rounding differs.
+    picture = torch.from_numpy(np.random.default_rng(TRIED).integers(0, 64, (metadata.channels, height, width)) * 4)
+    own: Any = copy.deepcopy(model)
+    own.score_thresh = 0.0
+    with torch.inference_mode():
+        found = own([picture.float() / 255])[0]
+    x, scale = fitted(picture.to(torch.uint8), metadata)
+    boxes, labels, scores = session.run(laid_out(x, metadata)[None])
+    theirs = [found[name].numpy() for name in DETECTIONS]
+    ours = (brought_back(boxes, scale, height, width), labels, scores)
+    return matched_error(theirs, ours, BOX_TOLERANCE * max(height, width))
 
 
 def matched_error(theirs: Sequence[Array], ours: Sequence[Array], pixels: float) -> float:

@@ -19,7 +19,7 @@ An artifact is one ONNX file with one input, ``image``, and the outputs of its t
 N is free (but for detection), H and W are ``height`` and ``width`` unless ``dynamic_size``. Resizing is the caller's: a
 classifier's image is scaled to cover H × W and cropped at the centre (`otoyol.data.images.prepared`); a detector's
 is scaled to fit into H × W and filled up at the right and below with ``mean`` (0 after normalisation), and its boxes
-are divided by the scale. Outputs are float32 but for ``labels``, whatever the precision inside.
+are divided by the scale (`otoyol.deploy.fitted`). Outputs are float32 but for ``labels``, whatever the precision.
 
 Every value is text under a key that begins with ``otoyol.``: plain text, or JSON. Files come from strangers, so what is
 read is checked in length, type and range before anybody uses it.

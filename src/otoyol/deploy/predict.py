@@ -12,6 +12,7 @@ import torch
 from otoyol.data.images import covered, pixels, unreadable_errors
 from otoyol.deploy.artifact import Artifact
 from otoyol.deploy.engines import EngineName, load_engine
+from otoyol.deploy.fitted import brought_back, fitted
 from otoyol.deploy.metadata import Metadata
 from otoyol.errors import OtoyolError
 from otoyol.spec import Input
@@ -20,11 +21,23 @@ Array = np.ndarray[Any, Any]
 
 
 class Seen(NamedTuple):
-    """One image's outputs by name, without N. ``scale``: pixels of the network's image for one of the file's."""
+    """One image's outputs by name, without N. ``scale``: pixels of the network's image for one of the file's, along x
+    and y; ``height``, ``width``: of the file's, 0 where nothing is brought back."""
 
     path: Path
     outputs: dict[str, Array]
-    scale: float = 1.0
+    scale: tuple[float, float] = (1.0, 1.0)
+    height: int = 0
+    width: int = 0
+
+
+class Image(NamedTuple):
+    """``array``: one image as the artifact takes it, with N. The others as in :class:`Seen`."""
+
+    array: Array
+    scale: tuple[float, float]
+    height: int
+    width: int
 
 
 def run(
@@ -33,11 +46,11 @@ def run(
     """The outputs of each image, one image at a time. Raises OtoyolError naming a file that is no image."""
     session = load_engine(engine, artifact, 1, threads)
     for path in map(Path, paths):
-        image, scale = prepare(path, artifact.metadata)
-        found = [np.array(output) for output in session.run(image)]
+        image = prepare(path, artifact.metadata)
+        found = [np.array(output) for output in session.run(image.array)]
         if not artifact.metadata.one_image:
             found = [output[0] for output in found]
-        yield Seen(path, dict(zip(artifact.metadata.outputs, found, strict=True)), scale)
+        yield Seen(path, dict(zip(artifact.metadata.outputs, found, strict=True)), *image[1:])
 
 
 def answer(seen: Seen, metadata: Metadata, top: int = 3) -> dict[str, Any]:
@@ -56,48 +69,42 @@ def answer(seen: Seen, metadata: Metadata, top: int = 3) -> dict[str, Any]:
         order = np.argsort(-chances, kind="stable")[: max(top, 1)]
         told["classes"] = [{"class": name(int(i)), "probability": float(chances[i])} for i in order]
     elif metadata.task == "detection":
-        rows = zip(outputs["boxes"], outputs["labels"], outputs["scores"], strict=True)
-        told["boxes"] = [
-            {"class": name(int(label)), "score": float(score), "box": [float(v) / seen.scale for v in box]}
-            for box, label, score in rows
-        ]
+        boxes = brought_back(outputs["boxes"], seen.scale, seen.height, seen.width)
+        rows = zip(boxes.tolist(), outputs["labels"], outputs["scores"], strict=True)
+        told["boxes"] = [{"class": name(int(label)), "score": float(score), "box": box} for box, label, score in rows]
     else:
         told["features"] = {key: list(value.shape) for key, value in outputs.items()}
     return told
 
 
-def prepare(path: Path, metadata: Metadata) -> tuple[Array, float]:
-    """A file as ``image`` of one (:mod:`otoyol.deploy.metadata` says how), and the scale that was applied."""
-    from PIL import Image
+def prepare(path: Path, metadata: Metadata) -> Image:
+    """A file as ``image`` of one (:mod:`otoyol.deploy.metadata` says how). Raises OtoyolError naming it."""
+    from PIL import Image as Pictures
 
     try:
-        with Image.open(path) as picture:
+        with Pictures.open(path) as picture:
             x = pixels(picture, metadata.channels, path.name)
     except unreadable_errors() as error:
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         raise OtoyolError(f"image: cannot read {path} ({reason})") from None
+    height, width = x.shape[-2:]
     size = Input(channels=metadata.channels, height=metadata.height, width=metadata.width)
-    x, scale = _within(x, metadata) if metadata.task == "detection" else (covered(x, size, metadata.crop_share), 1.0)
+    scale = (1.0, 1.0)
+    if metadata.task == "detection":
+        x, scale = fitted(x, metadata)
+    else:
+        x = covered(x, size, metadata.crop_share)
+    return Image(laid_out(x, metadata)[None], scale, height, width)
+
+
+def laid_out(x: torch.Tensor, metadata: Metadata) -> Array:
+    """uint8 (1 or C, H, W) as the artifact takes one image; one channel is repeated."""
     x = x.expand(metadata.channels, -1, -1)
-    if metadata.layout == "nhwc":
-        return x.permute(1, 2, 0).contiguous()[None].numpy(), scale
-    return normalised(x, metadata)[None].numpy(), scale
+    found: Array = (x.permute(1, 2, 0).contiguous() if metadata.layout == "nhwc" else normalised(x, metadata)).numpy()
+    return found
 
 
 def normalised(x: torch.Tensor, metadata: Metadata) -> torch.Tensor:
     """uint8 (…, C, H, W) as the artifact's float32."""
     mean, std = (torch.tensor(values)[:, None, None] for values in (metadata.mean, metadata.std))
     return (x.float() / 255 - mean) / std
-
-
-def _within(x: torch.Tensor, metadata: Metadata) -> tuple[torch.Tensor, float]:
-    """(C, h, w) scaled to fit into the input, filled up at the right and below with the mean."""
-    from torchvision.transforms.v2 import functional as f
-
-    height, width = x.shape[-2:]
-    scale = min(metadata.height / height, metadata.width / width)
-    h, w = max(1, round(height * scale)), max(1, round(width * scale))
-    filled = torch.tensor([round(255 * mean) for mean in metadata.mean], dtype=torch.uint8)
-    filled = filled[:, None, None].repeat(1, metadata.height, metadata.width)
-    filled[:, :h, :w] = f.resize(x, [h, w], antialias=True)
-    return filled, scale

@@ -59,6 +59,56 @@ def test_what_cannot_be_matched_says_why_and_how_near():
     assert "even the smallest widths" in tiny.reason
 
 
+def test_both_meet_at_every_depth_and_width():
+    """A law, depth × width² over stages, whose answer is found by hand. 3-3-3 blocks of 16-32-64 cost
+    3·(16² + 32² + 64²) = 16,128 exactly, d blocks of 8k-16k-32k cost d·k²·1,344. d·k² = 12 has two answers: from
+    12-12-12 blocks of 16-32-64, (3, 2) quarters the depths and leaves the widths, (12, 1) leaves the depths and halves
+    the widths: there the two factors are nearer to each other."""
+
+    def law(spec, depths, widths):
+        return (depths * widths.astype(float) ** 2).sum(axis=1)
+
+    baseline = parse("cifar_resnet20@shortcut=B")
+    found = match(baseline, {"depths": "12-12-12"}, equal="toy_ms", scorer=law, vary="both", tolerance=1e-12)
+    assert found.wanted == found.reached == 16_128
+    assert found.spec == edit(baseline, {"depths": "12-12-12", "widths": "8-16-32"})
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "vary", "there"),
+    [
+        ("resnet50", {"depths": "1-1-1-1"}, "both", "resnet50@depths=1-1-1-1,widths=112-224-440-880"),
+        ("cifar_resnet20", {"depths": "200-200-200"}, "both", "cifar_resnet20"),
+        ("resnet18", {"depths": "400-400-400-400"}, "depths", "resnet18"),
+        ("resnet18", {"widths": "2000-2000-2000-2000"}, "widths", "resnet18@widths=112-104-104-104"),
+    ],
+)  # fmt: skip
+def test_what_some_design_can_meet_is_met(name, change, vary, there):
+    """``there`` is a design of what may vary that meets the budget: shown here by count() alone."""
+    baseline = parse(name)
+    wanted = count(baseline).macs
+    assert abs(count(parse(there)).macs / wanted - 1) <= 0.01
+    found = match(baseline, change, vary=vary)
+    assert found.within and abs(count(found.spec).macs / wanted - 1) <= 0.01
+
+
+@given(st.integers(1, 2000), st.integers(1, 60), st.sampled_from([1, 8, 64]))
+def test_the_smallest_is_one_step_and_one_block(width, depth, multiple):
+    """A budget that nothing can meet: what is left is one block a stage and every width one step."""
+    baseline = parse("cifar_resnet20@depths=1-1-1,widths=1-1-1,shortcut=B,head=2,stem.widths=1")
+    change = {"depths": f"{depth}-{depth}-{depth}", "widths": f"{width}-{width}-{width}", "stem.widths": "64"}
+    found = match(baseline, change, vary="both", multiple=multiple)
+    assert not found.within
+    assert "even the smallest depths and widths" in found.reason
+    assert [(stage.depth, stage.width) for stage in found.spec.stages] == [(1, multiple)] * 3
+
+
+def test_training_bytes_are_train_bytes():
+    found = match(parse("resnet18"), {"attention": "se"}, equal="training_bytes")
+    assert found == match(parse("resnet18"), {"attention": "se"}, equal="train_bytes")
+    assert found.quantity == "train_bytes"
+
+
 def test_widths_keep_groups_whole():
     found = match(parse("resnet50"), {"groups": "24", "widths": "96-192-384-768"}, multiple=8)
     assert all(stage.width % 24 == 0 for stage in found.spec.stages)

@@ -52,6 +52,44 @@ def test_a_design_drawn_twice_is_kept_once_and_two_alike_both():
     assert sorted(front.payload[:, 0]) == [7, 8, 9]
 
 
+@given(
+    st.integers(1, 4).flatmap(
+        lambda k: arrays(float, st.tuples(st.integers(1, 60), st.just(k)), elements=st.integers(0, 3).map(float))
+    ),
+    st.randoms(use_true_random=False), st.integers(1, 60),
+)  # fmt: skip
+def test_neither_order_nor_chunks_matter_to_equals(values, random, piece):
+    """Rows of few values, so that many are equal; a row is its payload, and rows come several times."""
+    rows = [*range(len(values)), *random.choices(range(len(values)), k=20)]
+    random.shuffle(rows)
+    front = Front(values.shape[1], 1)
+    for start in range(0, len(rows), piece):
+        part = np.array(rows[start : start + piece])
+        front.add(values[part], part[:, None])
+    assert sorted(front.payload[:, 0]) == np.flatnonzero(brute(values)).tolist()
+    assert (front.values == values[front.payload[:, 0]]).all()
+
+
+@pytest.mark.parametrize("capacity", [3, 5])
+def test_copies_go_before_the_crowded(capacity):
+    """Three points, four rows each: with room for three one row of each stays, the least; with five, two more."""
+    values = np.array([[0.0, 2.0], [1.0, 1.0], [2.0, 0.0]] * 4)
+    front = Front(2, 1, capacity=capacity)
+    front.add(values[::-1], np.arange(12)[::-1, None])
+    assert front.thinned and len(front) == capacity
+    assert {0, 1, 2} <= set(front.payload[:, 0].tolist())
+
+
+def test_a_design_that_was_let_go_can_dominate_one_that_is_kept():
+    """As the docstring says: (2.1, 1.9) is the most crowded, goes, and is not there to refuse (2.15, 1.95), for which
+    (2.2, -1) makes room."""
+    front = Front(2, 1, capacity=4)
+    front.add(np.array([[0.0, 4.0], [2.0, 2.0], [2.1, 1.9], [2.2, 1.8], [4.0, 0.0]]), np.arange(5)[:, None])
+    assert front.payload[:, 0].tolist() == [0, 1, 3, 4]
+    front.add(np.array([[2.15, 1.95], [2.2, -1.0]]), np.array([[5], [6]]))
+    assert front.payload[:, 0].tolist() == [0, 1, 5, 6]
+
+
 def test_memory_is_bounded_and_extremes_stay():
     angle = np.random.default_rng(0).uniform(0, np.pi / 2, 20_000)
     values = np.stack([1 - np.cos(angle), 1 - np.sin(angle)], axis=1)  # every row is on the front

@@ -16,6 +16,7 @@ import pytest
 
 from otoyol.cli.main import run
 from otoyol.cost import count
+from otoyol.search import stream
 from otoyol.spec import parse
 
 SPACE = {
@@ -165,6 +166,137 @@ def test_ctrl_c_keeps_what_was_found(space, tmp_path):
         assert found["seen"] % 16_384 == 0
         seen.append(found["seen"])
     assert seen[1] > seen[0] > 0
+
+
+def stop_after(monkeypatch, chunks):
+    """Ctrl-C while a later chunk is costed."""
+    take, left = stream._Run.take, [chunks]
+
+    def stopping(self, chunk, done):
+        if not left[0]:
+            raise KeyboardInterrupt
+        left[0] -= 1
+        return take(self, chunk, done)
+
+    monkeypatch.setattr(stream._Run, "take", stopping)
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_resume_goes_on_to_the_same_end(space, tmp_path, capsys, monkeypatch, named):
+    """From the state beside --out, which is gone when the front is there; or from --state, which stays."""
+    whole, out = tmp_path / "whole.json", tmp_path / "front.json"
+    state = tmp_path / "named.json" if named else tmp_path / "front.json.state"
+    assert run([*space, *WORDS, "--count", "60000", "--out", str(whole)]) == 0
+    command = [*space, *WORDS, "--count", "60000", "--out", str(out), *(["--state", str(state)] if named else [])]
+    capsys.readouterr()
+    assert run([*command, "--resume"]) == 2
+    refusal = capsys.readouterr().err
+    assert refusal.startswith("otoyol: resume: got ") and refusal.count("\n") == 1
+    with monkeypatch.context() as patch:
+        stop_after(patch, 2)
+        assert run(command) == 130
+    assert "--resume" in capsys.readouterr().out
+    half = json.loads(out.read_text())
+    assert not half["finished"] and half["seen"] == 2 * 16_384 and state.exists()
+    assert run([*command, "--resume", "--batch", "2"]) == 2
+    with monkeypatch.context() as patch:  # of four chunks two are left: the third would stop it
+        stop_after(patch, 2)
+        assert run([*command, "--resume"]) == 0
+    assert out.read_bytes() == whole.read_bytes()
+    assert state.exists() == named
+    if not named:
+        state.write_text("of something else")
+        assert run(command) == 0  # begins anew
+        assert out.read_bytes() == whole.read_bytes() and not state.exists()
+
+
+def test_resume_needs_a_place(space, capsys):
+    assert run([*space, *WORDS, "--resume"]) == 2
+    assert "resume: got neither --out nor --state" in capsys.readouterr().err
+
+
+def test_figures_are_for_the_batch(space, capsys):
+    command = [*space, "--minimize", "training_bytes", "--maximize", "macs", "--every"]
+    command += ["--batch", "64", "--dtype", "bfloat16", "--budget", "training_bytes<=32Mi"]
+    assert run([*command, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["batch"], found["dtype"]) == (64, "bfloat16") and found["designs"]
+    for design in found["designs"]:
+        counted = count(parse(design["spec"]), batch=64, dtype="bfloat16")
+        assert (design["train_bytes"], design["macs"]) == (counted.train_bytes, counted.macs)
+        assert counted.train_bytes <= 32 * 2**20
+    assert run(command) == 0
+    assert "figures are for 64 images in bfloat16" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "refusal"),
+    [
+        (["--seed", "-1"], "seed: got -1; allowed: 0 or more"),
+        (["--batch", "0"], "batch: got 0; allowed: a whole number from 1 to 1048576"),
+    ],
+)
+def test_impossible_numbers_are_one_sentence(space, capsys, words, refusal):
+    assert run([*space, *WORDS, *words]) == 2
+    assert capsys.readouterr().err == f"otoyol: {refusal}\n"
+
+
+def test_a_thinned_front_says_so(tmp_path, capsys):
+    """Designs of the same depths have the same layers: 20,000 draws are as many equals, and 1,024 have room."""
+    (tmp_path / "space.json").write_text(
+        json.dumps({"base": "resnet18", "widths": {"low": 8, "high": 512, "multiple": 8}})
+    )
+    command = ["search", "--space", str(tmp_path / "space.json"), "--maximize", "depth", "--count"]
+    assert run([*command, "20000"]) == 0
+    page = capsys.readouterr().out
+    assert "1,024 on the Pareto front" in page and "outgrew its memory" in page
+    assert run([*command, "500"]) == 0
+    assert "outgrew" not in capsys.readouterr().out
+
+
+def test_images_that_cannot_be_read_are_told_before_searching(space, tmp_path, capsys):
+    command = [*space, *WORDS, "--count", str(10**12), "--score", "synflow", "--out", str(tmp_path / "front.json")]
+    assert run([*command, "--data", str(tmp_path / "nosuch")]) == 2
+    assert "nosuch" in capsys.readouterr().err
+    assert not (tmp_path / "front.json").exists()
+
+
+def test_ctrl_c_while_scoring_keeps_the_front(space, tmp_path, capsys, monkeypatch):
+    out = tmp_path / "front.json"
+    command = [*space, *WORDS, "--every", "--out", str(out)]
+    assert run(command) == 0
+    unscored = out.read_bytes()
+    out.unlink()
+
+    def stop(*_arguments, **_options):
+        assert out.read_bytes() == unscored  # written before scoring
+        raise KeyboardInterrupt
+
+    capsys.readouterr()
+    monkeypatch.setattr("otoyol.proxy.score", stop)
+    assert run([*command, "--score", "synflow", "--data", "random"]) == 130
+    assert out.read_bytes() == unscored
+    page = capsys.readouterr().out
+    assert "without scores" in page and "cifar_resnet20" in page
+    monkeypatch.undo()
+    monkeypatch.setenv("OTOYOL_LANG", "en")
+    assert run([*command, "--budget", "params<=10k", "--score", "synflow", "--data", "random"]) == 0
+    found = json.loads(out.read_text())
+    assert found["designs"] and all("synflow" in design["scores"] for design in found["designs"])
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+def test_the_progress_line_is_gone_in_the_end(tmp_path, capsys, monkeypatch, stopped):
+    """Most draws of a RegNet space are dropped, so that what is seen never reaches the total."""
+    regnet = {"depth": {"low": 5, "high": 9}, "w0": {"low": 8, "high": 32}, "wa": [8, 32], "wm": [2, 3]}
+    (tmp_path / "space.json").write_text(json.dumps({"base": "cifar_resnet20", "regnet": regnet}))
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    if stopped:
+        stop_after(monkeypatch, 1)
+    command = ["search", "--space", str(tmp_path / "space.json"), "--minimize", "macs", "--count", "40000"]
+    assert run(command) == (130 if stopped else 0)
+    shown = capsys.readouterr().err
+    assert "on the front" in shown and shown.endswith("\r\x1b[K")
 
 
 def test_scores_of_the_front_alone(space, tmp_path, capsys):

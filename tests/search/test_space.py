@@ -20,6 +20,9 @@ SMALL = {
 }
 
 
+REGNET = {"depth": {"low": 12, "high": 20}, "w0": {"low": 24, "high": 64}, "wa": [8, 32], "wm": [2, 3]}
+
+
 def rows(chunks):
     return [
         (chunk.structure, *depths, *widths)
@@ -62,6 +65,19 @@ def test_draws_depend_on_the_seed_alone():
     whole = list(draw(space, 100_000, seed=1))
     rest = list(draw(space, 100_000, seed=1, start=3))
     assert all((a.widths == b.widths).all() for a, b in zip(whole[3:], rest, strict=True))
+
+
+def test_a_seed_below_zero_is_refused():
+    with pytest.raises(SpecError, match="seed: got -1; allowed: 0 or more"):
+        list(draw(space_from(SMALL), 10, seed=-1))
+
+
+def test_a_regnet_of_as_many_blocks_as_stages():
+    """The base has three stages: three blocks are one a stage. w0 = wa = 8 and wm = 2 give 8·2^round(log2(1 + j)):
+    8, 16 and round(log2 3) = 2, so 32."""
+    three = {"depth": {"low": 3, "high": 3}, "w0": {"low": 8, "high": 8}, "wa": [8, 8], "wm": [2, 2]}
+    (chunk,) = draw(space_from({"base": "cifar_resnet20", "regnet": three}), 2)
+    assert chunk.widths.tolist() == [[8, 16, 32]] * 2 and chunk.depths.tolist() == [[1, 1, 1]] * 2
 
 
 def test_uniform_and_log_uniform_draws():
@@ -112,6 +128,7 @@ def test_combinations_that_cannot_be_built_are_told():
         ({"tie": "falling"}, "tie"),
         ({"base": "resnet51"}, "family"),
         ({"colour": "red"}, "colour"),
+        ({"depths": None, "widths": None, "regnet": {**REGNET, "depth": {"low": 1, "high": 2}}}, "regnet.depth.high"),
         ({"choices": {key: ["a", "b"] for key in "abcdefghijklm"}}, "choices"),
     ],
 )
@@ -123,9 +140,8 @@ def test_impossible_spaces_are_refused(change, field):
 
 
 def test_a_regnet_cannot_be_enumerated():
-    regnet = {"depth": {"low": 12, "high": 20}, "w0": {"low": 24, "high": 64}, "wa": [8, 32], "wm": [2, 3]}
     with pytest.raises(SpecError, match="enumerated"):
-        list(enumerate_all(space_from({"base": "resnet50", "regnet": regnet})))
+        list(enumerate_all(space_from({"base": "resnet50", "regnet": REGNET})))
 
 
 @pytest.mark.parametrize("suffix", [".yaml", ".toml", ".json"])

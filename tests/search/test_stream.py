@@ -11,7 +11,7 @@ from otoyol.cost import count
 from otoyol.errors import OtoyolError, SpecError
 from otoyol.ops import lower
 from otoyol.search import parse_budget, parse_objective, search, space_from
-from otoyol.spec import edit, parse
+from otoyol.spec import edit, parse, to_text
 
 SMALL = {
     "base": "cifar_resnet20",
@@ -100,6 +100,71 @@ def test_a_stopped_search_goes_on_to_the_same_end(tmp_path):
         search(space, *arguments, count=10, state=tmp_path / "no" / "where.json")
 
 
+def test_the_order_of_choices_does_not_matter_to_the_front():
+    """Every design counted alone; many of equal MACs and layers, since post- and pre-activation cost the same."""
+    blocks = ["bottleneck", "bottleneck-v2"]
+    small = {**SMALL, "widths": {"low": 8, "high": 16, "multiple": 8}}
+    designs = {}
+    for block in blocks:
+        base = edit(parse("cifar_resnet20"), {"block": block, "shortcut": "B"})
+        for numbers in itertools.product((1, 2, 3), (1, 2, 3), (1, 2, 3), (8, 16), (8, 16), (8, 16)):
+            dashed = ["-".join(map(str, part)) for part in (numbers[:3], numbers[3:])]
+            spec = edit(base, {"depths": dashed[0], "widths": dashed[1]})
+            # stem and fc, three convolutions a block
+            designs[to_text(spec)] = (count(spec).macs, -(2 + 3 * sum(numbers[:3])))
+    values = np.array(list(designs.values()))
+    front = {
+        text for text, row in designs.items()
+        if not ((values <= row).all(axis=1) & (values < row).any(axis=1)).any()
+    }  # fmt: skip
+    assert len({designs[text] for text in front}) < len(front)  # there are ties
+    objectives = [parse_objective("macs", maximize=False), parse_objective("depth", maximize=True)]
+    for order in (blocks, blocks[::-1]):
+        space = space_from({**small, "base": "cifar_resnet20@shortcut=B", "choices": {"block": order}})
+        found = search(space, [], objectives, count=None)
+        assert {design.spec for design in found.designs} == front
+        assert [design.spec for design in found.designs] == sorted(front, key=lambda text: (*designs[text], text))
+        assert not found.thinned
+
+
+def test_the_same_budget_twice_is_one():
+    space, objectives = space_from(SMALL), [parse_objective("params", maximize=True)]
+    once = search(space, [parse_budget("macs<=12M")], objectives, count=2000)
+    twice = search(space, [parse_budget("macs<=12M")] * 2, objectives * 2, count=2000)
+    assert twice == once
+    assert once.met["macs<=12M"] == once.met["all"] <= once.seen == 2000
+
+
+@pytest.mark.parametrize("changed", [{"batch": 64}, {"dtype": "float16"}, {"capacity": 10}])
+def test_a_state_of_other_figures_is_refused(tmp_path, changed):
+    arguments = (space_from(SMALL), [], [parse_objective("train_bytes", maximize=False)])
+    state = tmp_path / "state.json"
+    search(*arguments, count=500, state=state)
+    assert search(*arguments, count=500, state=state).finished
+    with pytest.raises(SpecError, match=r"state: .*batch, number type"):
+        search(*arguments, count=500, state=state, **changed)
+
+
+def test_a_fresh_search_reads_no_state_and_leaves_none(tmp_path):
+    arguments = (space_from(SMALL), [], [parse_objective("train_bytes", maximize=False)])
+    state = tmp_path / "state.json"
+    state.write_text("of something else")
+    found = search(*arguments, count=500, state=state, fresh=True)
+    assert found == search(*arguments, count=500)
+    assert state.read_text() == "of something else"
+
+
+def test_figures_are_for_the_batch():
+    found = search(
+        space_from(SMALL), [parse_budget("training_bytes<=20Mi")], [parse_objective("training_bytes", maximize=True)],
+        count=500, batch=16, dtype="float16",
+    )  # fmt: skip
+    assert found.designs
+    for design in found.designs:
+        counted = count(parse(design.spec), batch=16, dtype="float16").train_bytes
+        assert counted == design.values["train_bytes"] <= 20 * 2**20
+
+
 def test_scorers_are_arguments():
     def latency(spec, depths, widths):
         assert spec.family == "resnet50"
@@ -118,7 +183,8 @@ def test_scorers_are_arguments():
     ("words", "quantity", "limit"),
     [
         ("macs<=4.1e9", "macs", 4_100_000_000), ("params <= 25.5M", "params", 25_500_000),
-     ("train_bytes<=8Gi", "train_bytes", 8 * 2**30), ("macs>=300k", "macs", 300_000)],
+     ("train_bytes<=8Gi", "train_bytes", 8 * 2**30), ("training_bytes<=8Gi", "train_bytes", 8 * 2**30),
+     ("macs>=300k", "macs", 300_000)],
 )  # fmt: skip
 def test_budgets(words, quantity, limit):
     budget = parse_budget(words)

@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from otoyol.cli.inputs import label, read_spec, title
 from otoyol.cli.latency import LATENCY, Tables, extrapolations, interval, latency_facts
-from otoyol.cli.options import Equal, Json, Lang, SpecTexts, option
+from otoyol.cli.options import Equal, Json, Lang, Multiple, SpecTexts, Vary, option
 from otoyol.cli.output import Item, Table, write, write_json
 from otoyol.cli.words import language, number, signed, word
 from otoyol.errors import SpecError
 
 if TYPE_CHECKING:
-    from otoyol.spec import Spec
+    from otoyol.search import Match
 
 SHAPE = ("depths", "widths")
 QUANTITIES = (
-    ("params", "si"), ("macs", "si"), ("activations", "si"), ("weight_bytes", "bytes"), ("train_bytes", "bytes"),
-    ("train_bytes_lean", "bytes"), ("peak_inference_bytes", "bytes"), ("flops_per_byte", ".1f"),
+    ("depth", ""), ("params", "si"), ("macs", "si"), ("activations", "si"), ("weight_bytes", "bytes"),
+    ("train_bytes", "bytes"), ("train_bytes_lean", "bytes"), ("peak_inference_bytes", "bytes"), ("flops_per_byte", ".1f"),
     ("receptive_field", ""), ("stride", ""), ("open_blocks", ""), ("longest_open_run", ""),
 )  # fmt: skip
 
@@ -29,31 +29,58 @@ def compare(
     *,
     batch: Annotated[int, option("batch", "--batch")] = 1,
     equal: Annotated[Equal | None, option("compare.equal", "--equal")] = None,
+    vary: Vary = "widths",
+    multiple: Multiple = 8,
     table: Annotated[Path | None, option("one_table", "--table")] = None,
     json: Json = False,
     lang: Lang = None,
-) -> None:
+) -> int:
     designs = [read_spec(text) for text in specs]
     if len(designs) < 2:
         raise SpecError("specs", len(designs), "two or more")
     tables = Tables([table] if table else [])
+    matches: list[Match] = []
     if equal:
-        designs[1:] = [_matched(designs[0], design, equal, batch, tables) for design in designs[1:]]
+        from otoyol.search import match
+
+        measure = measure_of(equal, tables)
+        matches = [
+            match(designs[0], design, vary=vary, multiple=multiple, batch=batch, **measure) for design in designs[1:]
+        ]
+        designs[1:] = [found.spec for found in matches]
     facts = [facts_of(design, batch, tables) for design in designs]
+    for row, found in zip(facts[1:], matches, strict=False):  # none without --equal
+        row["match"] = match_facts(found)
     if json:
         write_json(facts)
     else:
         speak = language(lang)
-        write([*page(facts, [title(design) for design in designs], speak), *tables.notes(speak)])
+        missed = [
+            f"{letter}  {match_words(found, speak)}"
+            for letter, found in zip(_letters(len(facts))[1:], matches, strict=False)
+            if not found.within
+        ]
+        names, *compared = page(facts, [title(design) for design in designs], speak)
+        write([names, *missed, *compared, *tables.notes(speak)])
+    return 0 if all(found.within for found in matches) else 1
 
 
-def _matched(baseline: Spec, design: Spec, equal: Equal, batch: int, tables: Tables) -> Spec:
-    from otoyol.search import match
+def match_facts(found: Match) -> dict[str, Any]:
+    return {
+        "equal": found.quantity, "wanted": found.wanted, "reached": found.reached,
+        "difference": found.difference, "within": found.within, "reason": found.reason,
+    }  # fmt: skip
 
-    found = match(baseline, design, batch=batch, **measure_of(equal, tables))
-    if not found.within:
-        raise SpecError("equal", f"{label(design)} to {equal}", f"a design that can be matched ({found.reason})")
-    return found.spec
+
+def match_words(found: Match, lang: str) -> str:
+    """What a rescaled design costs beside the budget; where it misses it, why."""
+    unit = "bytes" if found.quantity.endswith("bytes") else ".3g" if found.quantity == LATENCY else "si"
+    sentence = word(
+        "note.matched" if found.within else "note.unmatched", lang, quantity=word(f"head.{found.quantity}", lang),
+        wanted=number(found.wanted, lang, unit), reached=number(found.reached, lang, unit),
+        difference=signed(found.difference, lang, ".2%"),
+    )  # fmt: skip
+    return "\n".join([sentence, *([word("note.reason", lang, reason=found.reason)] if found.reason else [])])
 
 
 def measure_of(equal: Equal, tables: Tables) -> dict[str, Any]:
@@ -65,6 +92,7 @@ def facts_of(spec: Any, batch: int, tables: Tables) -> dict[str, Any]:
     from otoyol.audit import highway
     from otoyol.cli.facts import count_facts, tap_facts
     from otoyol.cost import count
+    from otoyol.ops import lower
 
     audit, tap = highway(spec), tap_facts(spec)[-1]
     latency = {where: latency_facts(tables.scorer(where).predictor.predict(spec)) for where in tables}
@@ -74,6 +102,7 @@ def facts_of(spec: Any, batch: int, tables: Tables) -> dict[str, Any]:
         "batch": batch,
         "depths": [stage.depth for stage in spec.stages],
         "widths": [stage.width for stage in spec.stages],
+        "depth": lower(spec).layers,
         **count_facts(count(spec, batch=batch)),
         "receptive_field": tap["receptive_field"],
         "stride": tap["stride"],

@@ -18,4 +18,7 @@ SpecText = Annotated[str, option("spec")]
 SpecTexts = Annotated[tuple[str, ...], option("specs")]
 Json = Annotated[bool, option("json", "--json")]
 Lang = Annotated[Literal["en", "tr"] | None, option("lang", "--lang")]
-Equal = Literal["macs", "params", "activations", "train_bytes", "train_bytes_lean", "peak_inference_bytes", "latency"]
+Equal = Literal["macs", "params", "activations", "train_bytes", "training_bytes", "train_bytes_lean",
+                "peak_inference_bytes", "latency"]  # fmt: skip
+Vary = Annotated[Literal["widths", "depths", "both"], option("vary", "--vary")]
+Multiple = Annotated[int, option("multiple", "--multiple")]

@@ -87,3 +87,9 @@ class Ops(NamedTuple):
 
     ops: tuple[Op, ...]
     taps: tuple[Tap, ...]
+
+    @property
+    def layers(self) -> int:
+        """Convolutions and linear layers on the longest way from input to output, as He et al. 2015 count depth:
+        projections, gates and attention do not count."""
+        return sum(op.kind in ("conv", "linear") and op.slot in ("stem", "branch", "head") for op in self.ops)

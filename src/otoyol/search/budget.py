@@ -22,6 +22,7 @@ QUANTITIES = (
     "receptive_field",
     "latency_ms",
 )
+ALSO = {"training_bytes": "train_bytes"}  # other words for quantities
 _SUFFIX = {"k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "ki": 2**10, "mi": 2**20, "gi": 2**30}
 _NUMBER = re.compile(r"(\d{1,18}(?:\.\d{1,18})?(?:e\d{1,2})?)(ki|mi|gi|k|m|g|t)?\Z", re.IGNORECASE)
 _BUDGET = re.compile(r"([a-z_]{1,32})(<=|>=)([^@<>=\s]{1,32})(?:@(\S{1,64}))?\Z")
@@ -66,11 +67,12 @@ def parse_budget(text: str) -> Budget:
     number = _NUMBER.match(found[3]) if found else None
     if not found or not number:
         raise SpecError("budget", text, "quantity<=number such as macs<=4.1e9, params<=25M, latency_ms<=60@ort,b1,t2")
-    if found[1] not in QUANTITIES:
-        raise SpecError("budget", found[1], f"one of {', '.join(QUANTITIES)}")
-    _check_where("budget", found[1], found[4])
+    quantity = ALSO.get(found[1], found[1])
+    if quantity not in QUANTITIES:
+        raise SpecError("budget", quantity, f"one of {', '.join(QUANTITIES)}")
+    _check_where("budget", quantity, found[4])
     limit = Fraction(number[1]) * _SUFFIX.get((number[2] or "").lower(), 1)
-    return Budget(found[1], found[2] == ">=", limit, found[4] or "", text)
+    return Budget(quantity, found[2] == ">=", limit, found[4] or "", text)
 
 
 def parse_objective(text: str, *, maximize: bool, extra: Collection[str] = ()) -> Objective:
@@ -78,10 +80,11 @@ def parse_objective(text: str, *, maximize: bool, extra: Collection[str] = ()) -
     :data:`QUANTITIES`. Raises SpecError."""
     known = (*QUANTITIES, *extra)
     found = _OBJECTIVE.match(text.replace(" ", "")[:200])
-    if not found or found[1] not in known:
+    quantity = ALSO.get(found[1], found[1]) if found else ""
+    if not found or quantity not in known:
         raise SpecError("objective", text, f"one of {', '.join(known)}")
-    _check_where("objective", found[1], found[2])
-    return Objective(found[1], maximize, found[2] or "")
+    _check_where("objective", quantity, found[2])
+    return Objective(quantity, maximize, found[2] or "")
 
 
 def _check_where(field: str, quantity: str, where: str | None) -> None:

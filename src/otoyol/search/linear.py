@@ -6,12 +6,13 @@ blocks deep; any depths follow exactly, for one design or an array of them.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from otoyol.ops import Op, lower
+from otoyol.ops import Ops, lower
 from otoyol.spec import Spec, edit
 
 Ints = NDArray[np.int64]
@@ -29,26 +30,20 @@ class Linear(NamedTuple):
 
 
 def layers(spec: Spec) -> Linear:
-    """Convolutions and linear layers on the longest way from input to output, as He et al. 2015 count depth:
-    projections, gates and attention do not count."""
-    return _linear(spec, lambda ops, _: sum(_counts(op) for op in ops))
+    """Layers on the longest way from input to output, see :attr:`otoyol.ops.Ops.layers`."""
+    return _linear(spec, lambda lowered: lowered.layers)
 
 
 def receptive_field(spec: Spec) -> Linear:
     """Receptive field of the last tap along an axis, in input pixels."""
-    return _linear(spec, lambda _, field: field)
+    return _linear(spec, lambda lowered: lowered.taps[-1].receptive_field)
 
 
-def _counts(op: Op) -> bool:
-    return op.kind in ("conv", "linear") and op.slot in ("stem", "branch", "head")
-
-
-def _linear(spec: Spec, measure) -> Linear:  # type: ignore[no-untyped-def]
+def _linear(spec: Spec, measure: Callable[[Ops], int]) -> Linear:
     stages = len(spec.stages)
 
     def at(depths: list[int]) -> int:
-        lowered = lower(edit(spec, {"depths": "-".join(map(str, depths))}))
-        return measure(lowered.ops, lowered.taps[-1].receptive_field)
+        return measure(lower(edit(spec, {"depths": "-".join(map(str, depths))})))
 
     ones = [1] * stages
     base = at(ones)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from otoyol.cost import count_batch
 from otoyol.errors import SpecError
+from otoyol.search.budget import ALSO
 from otoyol.search.stream import Scorer
 from otoyol.spec import Spec, edit
 
@@ -23,7 +24,11 @@ EQUAL: tuple[Quantity, ...] = (
 )  # fmt: skip
 Figures = NDArray[Any]
 Cost = Callable[[Spec, Ints, Ints], Figures]
-FACTORS = np.geomspace(1 / 16, 16, 4001)
+Vary = Literal["widths", "depths", "both"]
+NAMED: dict[Vary, str] = {"widths": "widths", "depths": "depths", "both": "depths and widths"}
+FINE = 500  # factors an octave, of depths or of widths
+BOTH = 8, 128  # of depths and of widths where each of the ones meets each of the others
+MOST, LEAST = 16.0, 1 / 16  # times as much; less where the smallest design is smaller still
 NEAREST = 24  # uniform rescalings whose neighbours are tried
 NEIGHBOURS = 1024
 
@@ -54,7 +59,7 @@ def match(
     changed: Spec | Mapping[str, str],
     *,
     equal: str = "macs",
-    vary: Literal["widths", "depths", "both"] = "widths",
+    vary: Vary = "widths",
     multiple: int = 8,
     tolerance: float = 0.01,
     batch: int = 1,
@@ -64,9 +69,12 @@ def match(
 
     ``changed`` is a spec or edits of the baseline in the text form's words. Widths stay multiples of ``multiple``
     and of what groups and group norm ask; of the designs within ``tolerance`` the one nearest to a uniform
-    rescaling is taken. ``equal`` is one of :data:`EQUAL`, or with a ``scorer``, which supplies it, what the scorer's
-    figure is to be called. Raises SpecError where the change cannot be built or the quantity is not known.
+    rescaling is taken: one factor for the depths, one for the widths, where both vary the two as near to each other
+    as can be. ``equal`` is one of :data:`EQUAL` (``training_bytes`` is another word for ``train_bytes``), or with a
+    ``scorer``, which supplies it, what the scorer's figure is to be called. Raises SpecError where the change cannot
+    be built or the quantity is not known.
     """
+    equal = ALSO.get(equal, equal)
     if equal not in EQUAL and scorer is None:
         raise SpecError("equal", equal, f"one of {', '.join(EQUAL)}")
     cost: Cost = partial(_scored, scorer) if scorer else partial(_counted, equal, batch)
@@ -76,14 +84,15 @@ def match(
     wanted = cost(baseline, np.array([_own(baseline, "depth")]), np.array([_own(baseline, "width")]))[0]
     if not wanted > 0:
         raise SpecError("equal", equal, "a quantity that the baseline has any of")
-    depths, widths, strain = _candidates(changed, vary, multiple, wanted, cost)
-    reached = cost(changed, depths, widths)
+    rows, reached = _candidates(changed, vary, multiple, wanted, cost)
     off = np.abs(reached / wanted - 1)
     off[reached == 0] = np.inf
     if not np.isfinite(off).any():
-        raise SpecError("equal", equal, f"a change that some {vary} can build in multiples of {multiple}")
+        raise SpecError("equal", equal, f"a change that some {NAMED[vary]} can build in multiples of {multiple}")
     within = off <= tolerance
-    best = int(np.flatnonzero(within)[np.argmin(strain[within])]) if within.any() else int(np.argmin(off))
+    rank = np.where(within, _strain(rows, changed, vary), np.inf) if within.any() else off
+    best = int(np.lexsort((*rows.T[::-1], rank))[0])
+    depths, widths = _split(rows)
     spec = edit(changed, {"depths": _text(depths[best]), "widths": _text(widths[best])})
     reason = "" if within.any() else _reason(reached, wanted, equal, vary, multiple)
     return Match(spec, equal, wanted.item(), reached[best].item(), bool(within.any()), reason)
@@ -107,42 +116,46 @@ def _scored(scorer: Scorer, spec: Spec, depths: Ints, widths: Ints) -> Figures:
     return np.nan_to_num(scorer(spec, depths, widths), nan=0.0)
 
 
-def _candidates(
-    spec: Spec, vary: str, multiple: int, wanted: float, cost: Cost
-) -> tuple[Ints, Ints, NDArray[np.float64]]:
-    """(depths, widths, strain): uniform rescalings, then the neighbours of those nearest to the budget.
-
-    The strain of a design is how far its stages are from a uniform rescaling: the spread of log(new / old).
-    """
+def _candidates(spec: Spec, vary: Vary, multiple: int, wanted: float, cost: Cost) -> tuple[Ints, Figures]:
+    """Depths and widths, a design a row, and what each costs: uniform rescalings, then the neighbours of those nearest
+    to the budget. Where both vary, every depth factor meets every width factor."""
     old_depths, old_widths = np.array(_own(spec, "depth")), np.array(_own(spec, "width"))
-    steps = _steps(spec, multiple)
-    factors = FACTORS[:, None]
-    depths = (
-        np.maximum(1, np.rint(old_depths * factors)) if vary != "widths" else np.tile(old_depths, (len(factors), 1))
-    )
-    if vary == "depths":
-        widths = np.tile(old_widths, (len(factors), 1))
-    elif vary == "widths":
-        widths = np.maximum(steps, np.rint(old_widths * factors / steps) * steps)
-    else:  # both: depth and width grow alike in cost, so each takes the square root of the factor's share
-        depths = np.maximum(1, np.rint(old_depths * np.cbrt(factors)))
-        widths = np.maximum(steps, np.rint(old_widths * np.cbrt(factors) / steps) * steps)
-    rows = np.unique(np.concatenate([depths, widths], axis=1).astype(np.int64), axis=0)
-    stages = len(old_depths)
-    reached = cost(spec, rows[:, :stages], rows[:, stages:])
+    steps, ones = _steps(spec, multiple), np.ones_like(old_depths)
+    of_depths, of_widths = BOTH if vary == "both" else (FINE, FINE)
+    depths = old_depths[None] if vary == "widths" else _rescaled(old_depths, ones, of_depths)
+    widths = old_widths[None] if vary == "depths" else _rescaled(old_widths, steps, of_widths)
+    rows = np.concatenate([np.repeat(depths, len(widths), axis=0), np.tile(widths, (len(depths), 1))], axis=1)
+    reached = cost(spec, *_split(rows))
     far = np.full(len(rows), np.inf)
     far[reached > 0] = np.abs(np.log(reached[reached > 0] / wanted))
     near = rows[np.argsort(far, kind="stable")[:NEAREST]]
-    moves = _moves(stages)
+    moves = _moves(len(steps))
     still = np.zeros_like(moves)
-    move_depths = moves if vary == "depths" else still
-    move_widths = still if vary == "depths" else moves * steps
-    around = (near[:, None, :] + np.concatenate([move_depths, move_widths], axis=1)[None]).reshape(-1, 2 * stages)
-    around = around[(around[:, :stages] >= 1).all(axis=1) & (around[:, stages:] >= 1).all(axis=1)]
-    rows = np.unique(np.concatenate([rows, around]), axis=0)
-    logs = np.log(rows / np.concatenate([old_depths, old_widths]))
-    strain = np.ptp(logs[:, :stages], axis=1) + np.ptp(logs[:, stages:], axis=1)
-    return rows[:, :stages], rows[:, stages:], strain
+    move = [moves, still] if vary == "depths" else [still, moves * steps]
+    around = (near[:, None, :] + np.concatenate(move, axis=1)[None]).reshape(-1, rows.shape[1])
+    around = np.unique(around[(around >= 1).all(axis=1)], axis=0)
+    return np.concatenate([rows, around]), np.concatenate([reached, cost(spec, *_split(around))])
+
+
+def _rescaled(old: Ints, steps: Ints, octave: int) -> Ints:
+    """Uniform rescalings, each once, down to where every stage is one step: ``octave`` factors to twice as much."""
+    least = min(LEAST, (steps / old).min())
+    factors = 2.0 ** (np.arange(-int(np.ceil(-np.log2(least) * octave)), int(np.log2(MOST) * octave) + 1) / octave)
+    return np.unique(np.maximum(steps, np.rint(old * factors[:, None] / steps) * steps).astype(np.int64), axis=0)
+
+
+def _split(rows: Ints) -> tuple[Ints, Ints]:
+    """(depths, widths) of rows that hold both."""
+    return rows[:, : rows.shape[1] // 2], rows[:, rows.shape[1] // 2 :]
+
+
+def _strain(rows: Ints, spec: Spec, vary: Vary) -> NDArray[np.float64]:
+    """How far designs are from a uniform rescaling: the spread of log(new / old) over the depths and over the widths,
+    and, where both vary, how far the two factors are apart."""
+    logs = np.log(rows / np.array([*_own(spec, "depth"), *_own(spec, "width")]))
+    depths, widths = np.split(logs, 2, axis=1)
+    apart = np.abs(depths.mean(axis=1) - widths.mean(axis=1)) if vary == "both" else 0.0
+    return np.ptp(depths, axis=1) + np.ptp(widths, axis=1) + apart
 
 
 def _moves(stages: int) -> Ints:
@@ -162,19 +175,20 @@ def _steps(spec: Spec, multiple: int) -> Ints:
     return np.array(steps, dtype=np.int64)
 
 
-def _reason(reached: Figures, wanted: float, quantity: str, vary: str, multiple: int) -> str:
+def _reason(reached: Figures, wanted: float, quantity: str, vary: Vary, multiple: int) -> str:
+    named = NAMED[vary]
     possible = reached[reached > 0]
     nearest = possible[np.argmin(np.abs(possible / wanted - 1))]
     off = f"{(nearest / wanted - 1) * 100:+.2f}%"
     if possible.min() > wanted:
         return (
-            f"even the smallest {vary} cost {_told(possible.min())} {quantity}, {off} of the budget of {_told(wanted)}"
+            f"even the smallest {named} cost {_told(possible.min())} {quantity}, {off} of the budget of {_told(wanted)}"
         )
     if possible.max() < wanted:
         most = _told(possible.max())
-        return f"even the largest {vary} tried cost {most} {quantity}, {off} of the budget of {_told(wanted)}"
+        return f"even the largest {named} tried cost {most} {quantity}, {off} of the budget of {_told(wanted)}"
     grain = f" in multiples of {multiple}" if vary != "depths" else ""
-    return f"{vary}{grain} are too coarse a step: the nearest design costs {_told(nearest)} {quantity}, {off}"
+    return f"{named}{grain} are too coarse a step: the nearest design costs {_told(nearest)} {quantity}, {off}"
 
 
 def _told(value: Any) -> str:

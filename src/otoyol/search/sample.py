@@ -41,8 +41,10 @@ def draw(
     """``count`` random designs in chunks of at most ``CHUNK``. Structures take turns, so that each gets its share.
 
     Chunk i depends on the space, the seed and i alone; ``start`` skips that many chunks, to go on where one stopped.
-    ``built``: the structures where they are known already.
+    ``built``: the structures where they are known already. Raises SpecError for a seed below 0.
     """
+    if seed < 0:
+        raise SpecError("seed", seed, "0 or more")
     built = structures(space)[0] if built is None else built
     chunk = min(CHUNK, -(-count // len(built)))
     for index in range(start, -(-count // chunk)):

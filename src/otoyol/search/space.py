@@ -128,6 +128,9 @@ class Space(BaseModel):
                 raise SpecError(f"space.{name}", "a range", "only one of a range, choices and regnet")
         if self.regnet and {"depths", "widths"} & set(self.choices):
             raise SpecError("space.regnet", "regnet", "no choices of depths or widths beside it")
+        if self.regnet and self.regnet.depth.high < stages:
+            high = self.regnet.depth.high
+            raise SpecError("space.regnet.depth.high", high, f"{stages} or more: the base has {stages} stages")
         for key, values in self.choices.items():
             if not values or len(set(values)) != len(values):
                 raise SpecError(f"space.choices.{key}", list(values), "at least one value, each once")

@@ -50,8 +50,9 @@ class Design(NamedTuple):
 
 
 class Found(NamedTuple):
-    """``designs`` is the front, sorted by the first objective. ``met`` counts designs within each budget alone, by its
-    words, and ``"all"`` within all. ``thinned``: the front outgrew its capacity, see :class:`Front`.
+    """``designs`` is the front, sorted by the objectives in turn and then by text. ``met`` counts designs within each
+    budget alone, by its words, and ``"all"`` within all. ``thinned``: the front outgrew its capacity, see
+    :class:`otoyol.search.pareto.Front`.
     ``refused`` are combinations of choices that cannot be built."""
 
     designs: tuple[Design, ...]
@@ -68,27 +69,32 @@ def search(
     count: int | None = 1_000_000, seed: int = 0, scorers: Mapping[str, Scorer] | None = None,
     capacity: int = 1024, batch: int = 1, dtype: str = "float32",
     progress: Callable[[Progress], None] | None = None, state: str | os.PathLike[str] | None = None,
+    fresh: bool = False,
 ) -> Found:  # fmt: skip
     """The Pareto front over ``objectives`` of the designs of ``space`` that meet all ``budgets``.
 
     ``count`` designs are drawn by ``seed``, or with None all of a finite space are enumerated. ``scorers`` supply
     quantities that exact cost does not know, by quantity or, where they differ by what stands behind the @, by both:
-    ``latency_ms@ort,b1``. With ``state`` the search is saved there every few seconds and goes on from it; Ctrl-C ends
-    it early with what was found. Raises SpecError where space, budgets or state contradict.
+    ``latency_ms@ort,b1``. Figures are for ``batch`` images in ``dtype``. Designs of equal figures are all kept, in
+    whatever order they come, while at most ``capacity`` are on the front (see :class:`otoyol.search.pareto.Front`).
+    With ``state`` the search is saved there every few seconds and goes on from it; Ctrl-C ends it early with what was
+    found. With ``fresh`` it begins anew whatever is there, and saves no more once it has come to its end. Raises
+    SpecError where space, budgets, seed or state contradict.
     """
-    check_budgets(list(budgets))
-    if not objectives:
+    limits, wanted = tuple(dict.fromkeys(budgets)), tuple(dict.fromkeys(objectives))  # each counts once
+    check_budgets(list(limits))
+    if not wanted:
         raise SpecError("objective", "nothing", "at least one quantity to maximize or minimize")
     built, refused = structures(space)
     total = count if count is not None else size(space)
     if total is None or total < 1:
         raise SpecError("count", count, "a positive number of designs; only a space of ranges can be enumerated")
-    run = _Run(built, tuple(budgets), tuple(objectives), dict(scorers or {}), capacity, batch, dtype)
+    run = _Run(built, limits, wanted, dict(scorers or {}), capacity, batch, dtype)
     identity = [
-        space.model_dump(mode="json"), [b.text for b in budgets], [list(o) for o in objectives], count, seed,
-        {name: str(getattr(scorer, "identity", "")) for name, scorer in run.scorers.items()},
+        space.model_dump(mode="json"), [b.text for b in limits], [list(o) for o in wanted], count, seed,
+        batch, dtype, capacity, {name: str(getattr(scorer, "identity", "")) for name, scorer in run.scorers.items()},
     ]  # fmt: skip
-    done = run.restore(Path(state), identity) if state and Path(state).exists() else run.nothing
+    done = run.restore(Path(state), identity) if state and not fresh and Path(state).exists() else run.nothing
     began = saved = time.monotonic()
     first_seen, finished = done.seen, False
     try:
@@ -105,7 +111,7 @@ def search(
         finished = True
     except KeyboardInterrupt:  # ``done`` holds whole chunks
         pass
-    if state:
+    if state and not (fresh and finished):
         run.save(Path(state), identity, done)
     designs = run.designs(done.front)
     return Found(designs, done.seen, done.valid, done.met, done.front.thinned, finished, tuple(refused))
@@ -191,20 +197,20 @@ class _Run:
         return values, valid
 
     def designs(self, front: Front) -> tuple[Design, ...]:
-        """The front as specs, with every wanted quantity computed again."""
-        payload = front.payload[np.lexsort(front.values.T[::-1])]
-        found: list[Design | None] = [None] * len(payload)
-        for index in np.unique(payload[:, 0]).tolist():
-            rows = np.flatnonzero(payload[:, 0] == index)
+        """The front as specs, each once, with every wanted quantity computed again."""
+        found: dict[str, tuple[list[float], Design]] = {}
+        for index in np.unique(front.payload[:, 0]).tolist():
+            rows = np.flatnonzero(front.payload[:, 0] == index)
             base = self.built[index].spec
             stages = len(base.stages)
-            depths = payload[rows, 1 : 1 + stages]
-            widths = payload[rows, 1 + self.stages : 1 + self.stages + stages]
+            depths = front.payload[rows, 1 : 1 + stages]
+            widths = front.payload[rows, 1 + self.stages : 1 + self.stages + stages]
             values, _ = self.quantities(base, Chunk(index, depths, widths))
             for i, row in enumerate(rows.tolist()):
-                spec = edit(base, {"depths": _dashed(depths[i]), "widths": _dashed(widths[i])})
-                found[row] = Design(to_text(spec), {name: values[name][i].item() for name in self.wanted})
-        return tuple(design for design in found if design)
+                text = to_text(edit(base, {"depths": _dashed(depths[i]), "widths": _dashed(widths[i])}))
+                design = Design(text, {name: values[name][i].item() for name in self.wanted})
+                found[text] = front.values[row].tolist(), design
+        return tuple(design for _, design in sorted(found.values(), key=lambda one: (one[0], one[1].spec)))
 
     def save(self, path: Path, identity: list[Any], done: _Done) -> None:
         fields = {
@@ -229,9 +235,8 @@ class _Run:
             raise SpecError(
                 "state", str(path), "a state that `otoyol search` has written; this one is damaged"
             ) from None
-        raise SpecError(
-            "state", str(path), "the state of this same space, budgets, objectives, count, seed and latency tables"
-        )
+        same = "space, budgets, objectives, count, seed, batch, number type, capacity and latency tables"
+        raise SpecError("state", str(path), f"the state of this same {same}")
 
 
 def _dashed(values: Ints) -> str:

@@ -1,4 +1,8 @@
-"""otoyol probe: gradients and signals block by block, on real images, before and after a short training."""
+"""otoyol probe: gradients and signals block by block, on real images, before and after a short training.
+
+Minutes of runs must not be lost to the last one's error or to Ctrl-C: each is written when it is finished, and what
+is finished by then is reported.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +40,7 @@ def probe(
     out: Annotated[Path | None, option("probe_out", "--out", "-o")] = None,
     json: Json = False,
     lang: Lang = None,
-) -> None:
+) -> int:
     tongue = language(lang)
     if not specs:
         raise SpecError("specs", "no design", "at least one")
@@ -47,26 +51,53 @@ def probe(
     designs = [read_spec(text) for text in specs]
     if out is not None:
         _folder(out)
-    from otoyol.probe import open_source, verdict
+    from otoyol.probe import open_source
     from otoyol.probe import probe as run
+    from otoyol.spec.files import json_text, write_text
 
-    runs = []
-    for design in designs:
-        for number_ in range(seed, seed + seeds):
-            _show(design, number_, tongue)
-            source = open_source(data, design, on_error)
-            runs.append(
-                run(design, source, steps=steps, batch=batch, seed=number_, lr=lr, jacobian_steps=jacobian,
-                    test_images=test_images if steps else 0, lesion=lesion, on_error=on_error)
-            )  # fmt: skip
-    said = verdict(runs, tongue)
-    facts = {"runs": [made.to_mapping() for made in runs], "verdict": said}
+    runs: list[Run] = []
+    ended: OtoyolError | KeyboardInterrupt | None = None
+    try:
+        for design in designs:
+            for number_ in range(seed, seed + seeds):
+                _show(design, number_, tongue)
+                source = open_source(data, design, on_error)
+                runs.append(
+                    run(design, source, steps=steps, batch=batch, seed=number_, lr=lr, jacobian_steps=jacobian,
+                        test_images=test_images if steps else 0, lesion=lesion, on_error=on_error)
+                )  # fmt: skip
+                if out is not None:
+                    write_text(out / "probe.json", json_text(_facts(runs, tongue)))
+    except (OtoyolError, KeyboardInterrupt) as error:
+        ended = error
+    if runs:
+        _report(runs, out, json, tongue)
+    if isinstance(ended, OtoyolError):
+        raise ended
+    if ended is not None:
+        key = "note.probe_cut" if runs else "note.probe_cut_none"
+        print(word(key, tongue, done=len(runs), all=len(designs) * seeds), file=sys.stderr)
+        return 130
+    return 0
+
+
+def _facts(runs: Sequence[Run], lang: str) -> dict[str, Any]:
+    from otoyol.probe import verdict
+
+    return {"runs": [made.to_mapping() for made in runs], "verdict": verdict(runs, lang)}
+
+
+def _report(runs: Sequence[Run], out: Path | None, json: bool, lang: str) -> None:
+    """What is finished: pictures in the folder, tables and verdict on standard output."""
     if out is not None:
-        _write(runs, facts, out, tongue)
+        from otoyol.probe.plots import draw
+
+        draw(runs, out, lang)
+    facts = _facts(runs, lang)
     if json:
         write_json(facts)
     else:
-        write([*_tables(runs, tongue), *said, *([str(out)] if out else [])])
+        write([*_tables(runs, lang), *facts["verdict"], *([str(out)] if out else [])])
 
 
 def _folder(path: Path) -> None:
@@ -74,14 +105,6 @@ def _folder(path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OtoyolError(f"cannot write {path}: {error.strerror}") from None
-
-
-def _write(runs: Sequence[Run], facts: dict[str, Any], folder: Path, lang: str) -> None:
-    from otoyol.probe.plots import draw
-    from otoyol.spec.files import json_text, write_text
-
-    write_text(folder / "probe.json", json_text(facts))
-    draw(runs, folder, lang)
 
 
 def _show(design: Spec, seed: int, lang: str) -> None:

@@ -76,7 +76,7 @@ def curves_plot(panels: Sequence[Panel], folder: Path, stem: str, lang: str = "e
             label: line for axes in drawn.axes for line, label in zip(*axes.get_legend_handles_labels(), strict=True)
         }
         drawn.legend(
-            [handles[_short(name)] for name in names], [_short(name) for name in names], loc="outside lower center",
+            [handles[name] for name in names], [_short(name) for name in names], loc="outside lower center",
             ncols=1 if max(map(len, names)) > 28 else min(3, len(names)), frameon=False, fontsize=9, handlelength=3.2,
         )  # fmt: skip
         save(drawn, folder, stem)
@@ -96,7 +96,7 @@ def _panel(axes: Any, panel: Panel, names: list[str], lang: str) -> None:
             axes.fill_between(at, low, high, color=shade, alpha=0.18, linewidth=0)
         axes.plot(
             at, values, linestyle=style, color=shade, linewidth=1.6, marker=marker, markersize=4.2,
-            label=_short(curve.name),
+            label=curve.name,
             markevery=(order, max(1, len(values) // MARKERS)) if len(values) > MARKERS else None,
         )  # fmt: skip
     for order, value in enumerate(panel.lines):
@@ -134,8 +134,8 @@ def _scale(axes: Any, panel: Panel, values: list[float], lang: str) -> None:
         axes.yaxis.set_minor_formatter(NullFormatter())
         axes.yaxis.set_major_locator(FixedLocator(round_ticks(low / 1.25, high * 1.25)))
     else:
-        margin = 0.06 * (high - low) or 0.1 * abs(high) or 1.0
-        axes.set_ylim(low - margin, high + margin)
+        margin = 0.06 * (high - low) or 0.1 * abs(high)
+        axes.set_ylim(*((low - margin, high + margin) if margin else (-0.06, 1.06)))  # zeros alone: from 0 to 1
         axes.yaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 5, 10]))
     axes.yaxis.set_major_formatter(lambda value, _: _figure(float(value), panel.unit, lang))
 
@@ -154,4 +154,6 @@ def _shown(value: float | None, log: bool) -> float:
 
 
 def _short(name: str) -> str:
-    return name if len(name) <= NAME else name[: NAME - 1] + "…"
+    """Start and end of a long name: designs that are compared often begin alike."""
+    half = (NAME - 1) // 2
+    return name if len(name) <= NAME else f"{name[: NAME - 1 - half]}…{name[-half:]}"

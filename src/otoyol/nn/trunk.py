@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from otoyol.errors import SpecError

@@ -1,4 +1,4 @@
-"""The pictures of a probe: gradients, signal, shortcut's share, Jacobians, losses, lesions."""
+"""The pictures of a probe: gradients, signal, shortcut's share, norms, dead channels, Jacobians, losses, lesions."""
 
 from __future__ import annotations
 
@@ -7,27 +7,35 @@ from pathlib import Path
 
 from otoyol.draw.curves import Curve, Panel, curves_plot, spread_over
 from otoyol.draw.labels import say
-from otoyol.probe.result import BlockFigures, Run
-from otoyol.probe.summary import block_curve, by_design, measured
+from otoyol.probe.result import Run, Snapshot
+from otoyol.probe.summary import Row, block_curve, by_design, dead_share, each_block, each_norm, measured
 
-Figure = Callable[[BlockFigures], float | None]
+Figures = Callable[[Snapshot], Row]
 
-# Picture → its quantities: title key, figure, logarithmic, unit.
-PICTURES: dict[str, tuple[tuple[str, Figure, bool, str], ...]] = {
+# Picture → its quantities: title key, figures block by block, logarithmic, unit.
+PICTURES: dict[str, tuple[tuple[str, Figures, bool, str], ...]] = {
     "gradient": (
-        ("gradient", lambda b: b.grad_in, True, ""),
-        ("weight_gradient", lambda b: b.weight_grad, True, ""),
+        ("gradient", each_block(lambda b: b.grad_in), True, ""),
+        ("weight_gradient", each_block(lambda b: b.weight_grad), True, ""),
     ),
     "signal": (
-        ("variance", lambda b: b.var_out, True, ""),
-        ("cosine", lambda b: b.cosine, False, ""),
+        ("variance", each_block(lambda b: b.var_out), True, ""),
+        ("cosine", each_block(lambda b: b.cosine), False, ""),
     ),
-    "skip": (("skip_share", lambda b: b.skip_share, False, ".0%"),),
+    "skip": (("skip_share", each_block(lambda b: b.skip_share), False, ".0%"),),
+    "norm": (
+        ("norm_batch", each_norm(lambda n: n.batch_var), True, ""),
+        ("norm_stored", each_norm(lambda n: n.stored_var), True, ""),
+        ("norm_gain", each_norm(lambda n: n.gain_mean), False, ""),
+    ),
+    "dead": (("dead", dead_share, False, ".1%"),),
     "jacobian": (
-        ("largest", lambda b: b.jacobian.largest if b.jacobian else None, True, ""),
-        ("rms", lambda b: b.jacobian.rms if b.jacobian else None, True, ""),
+        ("largest", each_block(lambda b: b.jacobian.largest if b.jacobian else None), True, ""),
+        ("rms", each_block(lambda b: b.jacobian.rms if b.jacobian else None), True, ""),
     ),
 }
+# What is to be compared: the stored variance with the batch's, on one axis.
+SCALES = {"norm_stored": "norm_batch"}
 
 
 def draw(runs: Sequence[Run], folder: Path, lang: str = "en") -> list[str]:
@@ -39,14 +47,16 @@ def draw(runs: Sequence[Run], folder: Path, lang: str = "en") -> list[str]:
     designs = by_design(runs)
     for stem, quantities in PICTURES.items():
         panels = []
-        for key, figure, log, unit in quantities:
+        for key, figures, log, unit in quantities:
             for which in (0, 1):
-                curves = _curves(designs, which, figure)
+                curves = _curves(designs, which, figures)
                 if curves:
                     steps = max(snapshot.step for found in designs.values() for snapshot in measured(found, which))
                     when = say("probe.plot.before" if not which else "probe.plot.after", lang, steps=steps)
                     title = f"{say(f'probe.plot.{key}', lang)}\n{when}"
-                    panels.append(Panel(title, say("probe.plot.block", lang), curves, log, unit, scale=key))
+                    panels.append(
+                        Panel(title, say("probe.plot.block", lang), curves, log, unit, scale=SCALES.get(key, key))
+                    )
         if panels:
             curves_plot(panels, folder, stem, lang)
             written.append(stem)
@@ -57,8 +67,8 @@ def draw(runs: Sequence[Run], folder: Path, lang: str = "en") -> list[str]:
     return written
 
 
-def _curves(designs: dict[str, list[Run]], which: int, figure: Figure) -> tuple[Curve, ...]:
-    curves = (block_curve(name, found, figure) for name, runs in designs.items() if (found := measured(runs, which)))
+def _curves(designs: dict[str, list[Run]], which: int, figures: Figures) -> tuple[Curve, ...]:
+    curves = (block_curve(name, found, figures) for name, runs in designs.items() if (found := measured(runs, which)))
     return tuple(curve for curve in curves if any(value is not None for value in curve.values))
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple, TypeVar
 
 from otoyol.draw.curves import Curve, spread_over
-from otoyol.probe.result import BlockFigures, Run, Snapshot
+from otoyol.probe.result import BlockFigures, DeadChannels, NormFigures, Run, Snapshot
+
+Row = list[float | None]
+Layer = TypeVar("Layer", NormFigures, DeadChannels)
 
 
 class Spread(NamedTuple):
@@ -39,9 +42,38 @@ def measured(runs: Sequence[Run], which: int) -> list[Snapshot]:
     return [run.snapshots[which] for run in runs if len(run.snapshots) > which and run.snapshots[which].blocks]
 
 
-def block_curve(name: str, snapshots: Sequence[Snapshot], figure: Callable[[BlockFigures], float | None]) -> Curve:
-    """A figure block by block, over seeds."""
-    return spread_over(name, [[figure(block) for block in snapshot.blocks] for snapshot in snapshots])
+def block_curve(name: str, snapshots: Sequence[Snapshot], figures: Callable[[Snapshot], Row]) -> Curve:
+    """Figures block by block, over seeds."""
+    return spread_over(name, [figures(snapshot) for snapshot in snapshots])
+
+
+def each_block(figure: Callable[[BlockFigures], float | None]) -> Callable[[Snapshot], Row]:
+    """A figure of the block itself."""
+    return lambda snapshot: [figure(block) for block in snapshot.blocks]
+
+
+def each_norm(figure: Callable[[NormFigures], float | None]) -> Callable[[Snapshot], Row]:
+    """The mean of a figure over a block's batch norms; None where it has none, or none with that figure."""
+
+    def row(snapshot: Snapshot) -> Row:
+        return [_mean([figure(norm) for norm in _inside(block, snapshot.norms)]) for block in snapshot.blocks]
+
+    return row
+
+
+def dead_share(snapshot: Snapshot) -> Row:
+    """The share of a block's activated channels that are dead, over all its activations; None where it has none."""
+    acts = [_inside(block, snapshot.dead) for block in snapshot.blocks]
+    return [sum(act.dead for act in own) / sum(act.channels for act in own) if own else None for own in acts]
+
+
+def _inside(block: BlockFigures, layers: Iterable[Layer]) -> list[Layer]:
+    return [layer for layer in layers if layer.name.startswith(f"{block.name}.")]
+
+
+def _mean(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return statistics.fmean(known) if known else None
 
 
 def gradient_ratio(snapshot: Snapshot) -> float | None:

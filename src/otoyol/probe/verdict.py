@@ -64,7 +64,8 @@ def _design(name: str, runs: Sequence[Run], lang: str) -> Iterator[str]:
         yield say("probe.variance", lang, ratio=ranged(variance, "", lang))
     yield from _jacobians(start, lang)
     yield from _identities(runs, lang)
-    yield from _dead(end or start, lang)
+    for snapshots in (start, end):
+        yield from _dead(snapshots, lang)
     for run in runs:
         if run.lesion:
             yield _lesion(run.seed, run.lesion, lang)
@@ -113,6 +114,7 @@ def _identities(runs: Sequence[Run], lang: str) -> Iterator[str]:
 
 
 def _dead(snapshots: list[Snapshot], lang: str) -> Iterator[str]:
+    """Of one measurement: the dead channels, and the blocks whose F is zero, by name."""
     channels = sum(layer.channels for snapshot in snapshots for layer in snapshot.dead)
     dead = sum(layer.dead for snapshot in snapshots for layer in snapshot.dead)
     if channels:
@@ -124,7 +126,8 @@ def _dead(snapshots: list[Snapshot], lang: str) -> Iterator[str]:
     ):
         names = sorted(set(blocks))
         if names:
-            yield say(f"probe.{key}", lang, count=len(names), names=", ".join(names[:8]) + (", …" if names[8:] else ""))
+            named = ", ".join(names[:8]) + (", …" if names[8:] else "")
+            yield say(f"probe.{key}", lang, step=snapshots[0].step, count=len(names), names=named)
 
 
 def _lesion(seed: int, study: LesionStudy, lang: str) -> str:

@@ -115,6 +115,7 @@ def quickened(patch: Callable[[Any, str, Any], None]) -> None:
     patch(fitting, "connect", lambda run, recipe: engine(run.model_dump_json(), recipe.model_dump_json()))
     patch(fitting, "versions", lambda: known)
     patch(fitting, "write_start", lambda folder, _: (folder / "config.yaml").touch())
+    patch(fitting, "write_config", lambda folder, _: (folder / "config.yaml").touch())
     patch(store.os, "fsync", lambda _: None)
 
 

@@ -124,3 +124,25 @@ def test_a_killed_process_is_restarted_and_ends_with_the_same_bits(config: Path,
     assert all(torch.equal(before[name], after[name]) for name in before)
     same = [name for name in rows(two)[0] if name not in ("seconds", "images_per_second")]
     assert [[row[n] for n in same] for row in rows(folder)] == [[row[n] for n in same] for row in rows(two)]
+
+
+def test_a_signal_to_one_process_makes_both_save_and_leave(config: Path, two: Path) -> None:
+    changed = {**CONFIG, "run": {**CONFIG["run"], "checkpoints": {"every_seconds": None}, "evaluate_every": 60}}
+    path, folder = config.with_name("told.yaml"), config.parent / "told"
+    path.write_text(yaml.safe_dump(changed), encoding="utf-8")
+    process = torchrun(path, folder)
+    until = time.monotonic() + 120
+    while not (folder / "metrics.csv").exists() or len(rows(folder)) < 5:
+        assert process.poll() is None and time.monotonic() < until, "it ended before it could be told"
+        time.sleep(0.01)
+    os.kill(max(children(process.pid)), signal.SIGTERM)  # the second process, not the one that saves
+    said, _ = process.communicate(timeout=120)
+    assert process.returncode != 0 and "src/otoyol" not in said, said  # no traceback of ours
+    assert said.count("SIGTERM: saved after step") == 1, said
+    (saved,) = (folder / "checkpoints").glob("step-*.ckpt")  # evaluations save at steps 60 and 120 alone
+    step = int(saved.name[5:15])
+    assert 5 <= step < 60 and f"saved after step {step};" in said
+    assert f"Going on after step {step}" in finished(torchrun(path, folder, "--resume"))
+    before, after = (load_file(at / "last.safetensors") for at in (two, folder))
+    assert before.keys() == after.keys()
+    assert all(torch.equal(before[name], after[name]) for name in before)

@@ -63,6 +63,11 @@ def test_freezing_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     assert run(["train", "--resume", "--out", str(tmp_path / "run"), "--json"]) == 0
     told = capsys.readouterr()
     assert json.loads(told.out)["steps"] == 1 and told.err == ""
+    assert run(["train", "--resume", "--out", str(tmp_path / "run"), "--set", "run.seed=1"]) == 2
+    assert "run.seed: got 1; allowed: 0, which the run began with" in capsys.readouterr().err
+    assert run(["train", "--resume", "--out", str(tmp_path / "run"), "--set", "run.unreadable=skip"]) == 0
+    assert run(["train", "--resume", "--out", str(tmp_path / "run"), "--print-config"]) == 0  # it stays changed
+    assert "unreadable: skip" in capsys.readouterr().out
 
 
 def test_the_configuration_is_printed_and_nothing_done(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -140,7 +145,6 @@ def test_predicting(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture
     [
         (["train"], "a configuration file, or --resume"),
         (["train", "--resume", "--out", "nowhere"], "a run's folder"),
-        (["train", "--resume", "--out", "nowhere", "--set", "run.seed=1"], "--set needs a configuration"),
         (["train", "none.yaml"], "readable file"),
         (["evaluate", "nowhere"], "no such file"),
         (["predict", "nowhere"], "at least one image"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import math
+import re
 import resource
 import shutil
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from typing import Any
 
 import pytest
 import torch
-from _tiny_run import SPEC, config, opened, quickened, rows, train
+from _tiny_run import SPEC, Outcome, config, opened, quickened, rows, train
 from PIL import Image
 
 from otoyol.errors import OtoyolError, SpecError, TrainingError
@@ -58,6 +59,23 @@ def test_a_loss_that_is_not_finite_stops_and_names_the_step(
         with pytest.raises(TrainingError, match=rf"the loss is {value} at step 4; .*the checkpoint of step 3 is kept"):
             train(chosen, tmp_path / "run")
     assert train(chosen, tmp_path / "run", resume=True).differences(whole) == []
+
+
+def test_a_run_that_a_loss_has_stopped_goes_on_without_the_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    skipping = config(run__on_nan="skip")
+    for folder, first in (("whole", 3), ("run", 3), ("run", 0)):  # forward passes: the resumed run begins at step 4
+        with monkeypatch.context() as patched:
+            poison(patched, range(first, first + 1))
+            if folder == "whole":
+                whole = train(skipping, tmp_path / folder)
+            elif first:
+                with pytest.raises(TrainingError, match="--resume --set run.on_nan=skip passes over such steps"):
+                    train(config(), tmp_path / folder)
+            else:
+                assert train(skipping, tmp_path / folder, resume=True).differences(whole) == []
+    assert whole.plain[3] == [4]
 
 
 def test_a_loss_that_is_not_finite_is_skipped_and_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -178,6 +196,25 @@ def test_an_image_that_cannot_be_read(tmp_path: Path) -> None:
     found = fit(on_folder(path, run__unreadable="skip"), tmp_path / "skipped").result
     assert sorted(Path(name).name for name in found["left_out"]) == ["0.png", "3.png"]
     assert sum(of["samples"] for of in found["classes"]) == 23 and found["validation"] == 24
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+@pytest.mark.parametrize("broken", ["train/k1/3.png", "test/k2/0.png"])
+def test_a_run_that_an_image_has_stopped_goes_on_without_it(accumulate: int, broken: str, tmp_path: Path) -> None:
+    """It loses no step, and ends as a run that was to skip from the start. 24 images are an epoch of 4 steps."""
+    path = folder_of(tmp_path / "images")
+    (path / broken).write_bytes((path / broken).read_bytes()[:40])
+    how = {"recipe__accumulate": accumulate, "run__evaluate_every": 2, "run__checkpoints": {"every_seconds": None}}
+    skipping = on_folder(path, run__unreadable="skip", **how)
+    whole = go(skipping, tmp_path / "whole")
+    told_steps = [0]
+    with pytest.raises(OtoyolError) as stopped:
+        go(on_folder(path, **how), tmp_path / "run", tell=lambda told: told_steps.append(getattr(told, "step", 0)))
+    done = max(told_steps)
+    assert re.search(rf"cannot read .*{broken}.*checkpoint of step {done} is kept; --resume --set run\.unreadable=skip",
+                     str(stopped.value))  # fmt: skip
+    resumed = go(skipping, tmp_path / "run", resume=True)
+    assert Outcome(resumed).differences(Outcome(whole)) == [] and resumed.state.left_out == [str(path / broken)]
 
 
 @pytest.mark.parametrize("harm", ["shrinks", "grows", "changes"])

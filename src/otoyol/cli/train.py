@@ -33,9 +33,7 @@ def train(
 
     if config is None and not (resume and out is not None):
         raise SpecError("config", "nothing", "a configuration file, or --resume with the --out of a run")
-    if config is None and set:
-        raise SpecError("set", set[0], "nothing, for a run goes on as it began; --set needs a configuration file")
-    chosen = read_run_config(out) if config is None and out is not None else read_config(config or Path(), set)
+    chosen = read_run_config(out, set) if config is None and out is not None else read_config(config or Path(), set)
     if print_config:
         sys.stdout.write(config_text(chosen))
         return 0
@@ -45,7 +43,7 @@ def train(
     with _Listener(tongue, quiet=json) as listener:
         fitted = fit(chosen, folder, resume=resume, tell=listener)
     if fitted.result is None:
-        if fitted.status:
+        if fitted.status and fitted.rank == 0:  # one process speaks
             print(f"otoyol: {_left(fitted, folder, tongue)}", file=sys.stderr)
         return fitted.status
     if json:

@@ -193,8 +193,12 @@ class Run(Part):
     tensorboard: Flag = True
 
 
-# What may differ between a run and its resumption: it changes no sample (they have a digest), gradient or row.
-FREE = {"run": ("workers", "checkpoints", "tensorboard"), "data": ("source", "images", "cache", "download")}
+# What may differ between a run and its resumption: it changes no sample (they have a digest), gradient or row; or it
+# says what to do about trouble, which a run that trouble has stopped must be free to choose.
+FREE = {
+    "run": ("workers", "checkpoints", "tensorboard", "on_nan", "unreadable"),
+    "data": ("source", "images", "cache", "download"),
+}
 
 
 class Config(Part):
@@ -218,7 +222,13 @@ class Config(Part):
 
     def deciding(self) -> dict[str, Any]:
         """Plain data on what decides the outcome: all but the fields in :data:`FREE`."""
-        fields = self.model_dump(mode="json")
-        for part, free in FREE.items():
-            fields[part] = {name: value for name, value in fields.get(part, {}).items() if name not in free}
-        return fields
+        return without_free(self.model_dump(mode="json"))
+
+
+def without_free(fields: dict[str, Any]) -> dict[str, Any]:
+    """A configuration's plain data without the fields in :data:`FREE`."""
+    kept = {
+        part: {name: value for name, value in fields.get(part, {}).items() if name not in free}
+        for part, free in FREE.items()
+    }
+    return {**fields, **kept}

@@ -8,22 +8,23 @@ that goes on from one ends with the weights of a run that was never interrupted.
 from __future__ import annotations
 
 import math
+import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import torch
 from torch import Tensor, nn
 
-from otoyol.errors import TrainingError
+from otoyol.errors import OtoyolError, TrainingError
 from otoyol.train.config import Config
 from otoyol.train.ema import Average
 from otoyol.train.freeze import hold
 from otoyol.train.judge import Interrupted, judge
-from otoyol.train.loader import Batches, Reader
+from otoyol.train.loader import Batches, Fetched, Reader, SampleError
 from otoyol.train.log import Log
 from otoyol.train.machine import Fabric, laid_out, prepared_model, total
 from otoyol.train.optim import make_optimiser, set_lr
@@ -104,6 +105,8 @@ class Trainer:
         self.saved: int | None = None
         self.saved_moment: tuple[int, int] | None = None
         self.log: Log | None = None
+        self._ahead: list[Fetched] | OtoyolError = []  # the next step's batches, or why there are none
+        self._agreed = (False, False)  # what some rank wishes, see _wishes
 
     def build(self) -> Built:
         """The fresh model, its first weights decided by the seed."""
@@ -170,14 +173,18 @@ class Trainer:
 
     def _steps(self) -> None:
         batches = iter(self.training)
+        self._fetch(batches)
+        if self.world > 1:
+            self._agree(total(self.fabric, torch.tensor(self._wishes(), device=self.fabric.device)))
         self._began, since = time.monotonic() - self.state.seconds, time.monotonic()
         hold(self.model, self.frozen)
         while True:
             now = time.monotonic()
             self.state.seconds = now - self._began
-            if self.stop.asked:
-                self._save()
-                raise Stopped(self.saved)
+            if self.world == 1:
+                self._agree(self._wishes())
+            if any(self._agreed):
+                self._leave()
             evaluated = self._settle()
             saves = self.run.checkpoints
             late = saves.every_seconds is not None and now - since >= saves.every_seconds
@@ -189,7 +196,38 @@ class Trainer:
                 return
             self._step(batches)
 
-    def _step(self, batches: Iterator[Any]) -> None:
+    def _fetch(self, batches: Iterator[Fetched], step: int | None = None) -> None:
+        """Read what ``step`` (by default the one at hand) needs, before any of it is used: where it cannot be read, the
+        model is still that of a whole step, and can be saved."""
+        self._ahead = []
+        if (self.state.step if step is None else step) < self.steps:
+            try:
+                self._ahead = [next(batches) for _ in range(self.recipe.accumulate)]
+            except OtoyolError as error:
+                self._ahead = error
+
+    def _wishes(self) -> list[float]:
+        """Whether this rank was asked to stop, and whether it has no batches to go on with."""
+        return [float(self.stop.asked), float(isinstance(self._ahead, OtoyolError))]
+
+    def _agree(self, wishes: Sequence[float]) -> None:
+        """Wishes summed over the ranks: all of them leave at one step, where all of them wait for the first's saving."""
+        self._agreed = wishes[0] > 0, wishes[1] > 0
+
+    def _leave(self) -> NoReturn:
+        """Save, then raise Stopped, or OtoyolError where a batch cannot be read."""
+        self._save()
+        if self.world > 1:
+            self.fabric.barrier()  # torchrun ends all processes once one has left
+        if isinstance(self._ahead, OtoyolError):
+            raise self._advised(self._ahead)
+        if self._agreed[1]:
+            raise TrainingError(f"training: another process cannot read its next batch; {self._kept()}")
+        if not self.stop.asked:
+            self.stop.signal = signal.SIGTERM  # another rank's
+        raise Stopped(self.saved)
+
+    def _step(self, batches: Iterator[Fetched]) -> None:
         """One optimiser step; the gradient is the mean over the global batch."""
         recipe, step = self.recipe, self.state.step
         lr = recipe.optimiser.lr * factor(recipe.schedule, step, self.steps)
@@ -197,8 +235,8 @@ class Trainer:
         skip = self.run.on_nan == "skip"
         buffers = [buffer.clone() for buffer in self.model.buffers()] if skip else []
         sums = torch.zeros(1 + len(self.task.parts), dtype=torch.float64, device=self.fabric.device)
-        for part in range(recipe.accumulate):
-            fetched = next(batches)
+        assert isinstance(self._ahead, list)  # noqa: S101 (for the type checker: _leave has seen to errors)
+        for part, fetched in enumerate(self._ahead):
             self._note(fetched.skipped)
             torch.manual_seed(seed_of("step", self.run.seed, step, self.rank, part))
             last = part == recipe.accumulate - 1
@@ -209,7 +247,9 @@ class Trainer:
                 self.fabric.backward(loss.total * (weight * self.world))
             told = [loss.total.detach(), *(loss.parts[name].detach() for name in self.task.parts)]
             sums += weight * torch.stack([value.double() for value in told])
-        figures = total(self.fabric, sums)
+        self._fetch(batches, step + 1)
+        *figures, stop, trouble = total(self.fabric, torch.cat((sums, sums.new_tensor(self._wishes()))))
+        self._agree((stop, trouble))
         if math.isfinite(figures[0]):
             if recipe.clip is not None:
                 self.fabric.clip_gradients(self.wrapped, self.stepper, max_norm=recipe.clip, error_if_nonfinite=False)
@@ -231,8 +271,8 @@ class Trainer:
         step, lr = self.state.step + 1, self.recipe.optimiser.lr
         if self.run.on_nan == "stop":
             raise TrainingError(
-                f"training: the loss is {loss} at step {step}; try a learning rate below {lr:g}, or run.on_nan: skip; "
-                f"{self._kept()}"
+                f"training: the loss is {loss} at step {step}; {self._kept()}; --resume --set run.on_nan=skip passes over "
+                f"such steps, a learning rate below {lr:g} is for a new run (--out)"
             )
         self.state.nan_steps.append(step)
         row = self.state.nan_steps[-SKIPPED_IN_A_ROW:]
@@ -243,7 +283,15 @@ class Trainer:
         for buffer, before in zip(self.model.buffers(), buffers, strict=True):
             buffer.copy_(before)
 
+    def _advised(self, error: OtoyolError) -> OtoyolError:
+        """The error, what is kept, and where it helps how to go on."""
+        skip = isinstance(error, SampleError) and self.run.unreadable == "stop"
+        advice = "; --resume --set run.unreadable=skip goes on without it" if skip else ""
+        return OtoyolError(f"{error}; {self._kept()}{advice}")
+
     def _kept(self) -> str:
+        if self.rank:
+            return "the first process keeps the last checkpoint"
         return "no checkpoint was written yet" if self.saved is None else f"the checkpoint of step {self.saved} is kept"
 
     def _settle(self) -> bool:
@@ -292,6 +340,12 @@ class Trainer:
         except Interrupted:
             self._save()
             raise Stopped(self.saved) from None
+        except OtoyolError as error:
+            self._save()
+            raise self._advised(error) from None
+        except RuntimeError:  # memory, or another rank that is gone: this step's weights are whole all the same
+            self._save()
+            raise
         finally:
             hold(self.model, self.frozen)
             if self.state.step == self.steps:

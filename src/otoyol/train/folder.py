@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,7 +17,7 @@ from otoyol.errors import OtoyolError, SpecError, WeightsError
 from otoyol.spec import Spec
 from otoyol.spec.files import json_text, read_mapping, write_bytes, write_text
 from otoyol.train.config import Config
-from otoyol.train.files import config_of, config_text
+from otoyol.train.files import changed, config_of, config_text
 from otoyol.train.task import Task
 from otoyol.weights.files import SPEC_KEY, text_of
 
@@ -42,6 +43,11 @@ def write_start(folder: Path, config: Config) -> None:
 
     save(config.spec, folder / "spec.yaml")
     write_text(folder / VERSIONS, json_text(versions()))
+    write_config(folder, config)
+
+
+def write_config(folder: Path, config: Config) -> None:
+    """config.yaml, complete. Raises OtoyolError."""
     write_text(folder / CONFIG, config_text(config))
 
 
@@ -117,8 +123,9 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     return tensors, run
 
 
-def read_run_config(folder: Path) -> Config:
-    """The configuration that a run was started with. Raises OtoyolError where the folder holds no run."""
+def read_run_config(folder: Path, changes: Sequence[str] = ()) -> Config:
+    """The configuration that a run was last started with, and ``changes`` such as ``run.on_nan=skip``. Raises
+    OtoyolError where the folder holds no run."""
     if not (folder / CONFIG).is_file():
         raise SpecError("out", str(folder), f"a run's folder, with {CONFIG} in it")
-    return config_of(read_mapping(folder / CONFIG))
+    return config_of(changed(read_mapping(folder / CONFIG), changes))

@@ -15,6 +15,10 @@ from otoyol.train.seeds import draw_from, own_cpu_chance
 from otoyol.train.task import Source
 
 
+class SampleError(OtoyolError):
+    """A sample cannot be read, and is not to be skipped."""
+
+
 class Fetched(NamedTuple):
     """``batch`` of so many ``samples`` (None of 0); ``skipped``: names of samples that could not be read."""
 
@@ -72,7 +76,7 @@ class Batches:
         )  # fmt: skip
 
     def __iter__(self) -> Iterator[Fetched]:
-        """Raises OtoyolError where a sample cannot be read or a process has died."""
+        """Raises SampleError where a sample cannot be read, OtoyolError where a process has died."""
         source = iter(self._loader)
         while True:
             try:
@@ -85,7 +89,7 @@ class Batches:
                 line = str(error).splitlines()[0]
                 raise OtoyolError(f"data: a reading process died, perhaps for lack of memory ({line})") from None
             if isinstance(fetched, str):
-                raise OtoyolError(fetched)
+                raise SampleError(fetched)
             yield fetched
 
     def close(self) -> None:

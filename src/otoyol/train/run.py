@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 
 from otoyol.errors import OtoyolError, SpecError
 from otoyol.spec.files import json_text, write_text
-from otoyol.train.config import Config
+from otoyol.train.config import Config, without_free
 from otoyol.train.engine import Stopped, Told, Trainer
-from otoyol.train.folder import RESULT, design, open_folder, save_weights, versions, write_start
+from otoyol.train.folder import RESULT, design, open_folder, save_weights, versions, write_config, write_start
 from otoyol.train.freeze import frozen_params
 from otoyol.train.log import read_log
 from otoyol.train.machine import agreed, connect, settings
@@ -41,11 +41,12 @@ class Start(NamedTuple):
 
 class Fitted(NamedTuple):
     """``result``: what result.json holds, None on other ranks than the first and after a signal. ``status``: 0, or
-    the exit status that tells of the signal. ``saved``: the step of the last checkpoint."""
+    the exit status that tells of the signal. ``saved``: the step of the last checkpoint. ``rank``: of this process."""
 
     result: dict[str, Any] | None
     status: int
     saved: int | None
+    rank: int = 0
 
 
 Listener = Callable[[Start | Told], None]
@@ -70,8 +71,8 @@ def fit(config: Config, folder: Path, *, resume: bool = False, tell: Listener = 
             trainer.train(content)
             result = _finish(trainer)
         except Stopped as stopped:
-            return Fitted(None, stop.status, stopped.saved)
-        return Fitted(result, 0, trainer.saved)
+            return Fitted(None, stop.status, stopped.saved, trainer.rank)
+        return Fitted(result, 0, trainer.saved, trainer.rank)
 
 
 def prepare(
@@ -101,6 +102,7 @@ def prepare(
                 write_start(folder, config)
             else:
                 _same(found.content["identity"], identity)
+                write_config(folder, config)  # what may change stays changed when it is resumed once more
         except OtoyolError as error:
             problem = error
     told, content = fabric.broadcast((problem and str(problem), found and found.content))
@@ -157,6 +159,8 @@ def _same(known: dict[str, Any], here: dict[str, Any]) -> None:
     here = json.loads(json.dumps(here))
     for part in ("config", "classes", "train", "validation"):
         before, now = json.loads(json.dumps(known[part])), here[part]
+        if part == "config":
+            before = without_free(before)  # of an earlier release, where other fields were free
         if part == "config" and before != now:
             path, old, new = next(_differences(before, now, ""))
             raise SpecError(path, new, f"{old}, which the run began with; another folder (--out) starts anew")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 from otoyol.cli.inputs import label, read_spec, title
 from otoyol.cli.options import Json, Lang, SpecText, option
@@ -98,7 +99,7 @@ def available_bytes(device: Device) -> int | None:
 
         return free_bytes()
     free = _meminfo()
-    left = _container()
+    left = container_bytes()
     return left if free is None else free if left is None else min(free, left)
 
 
@@ -114,11 +115,59 @@ def _meminfo() -> int | None:
         return None
 
 
-def _container() -> int | None:
-    """What the control group (version 2) leaves."""
-    group = Path("/sys/fs/cgroup")
+def container_bytes(root: Path = Path("/")) -> int | None:
+    """What the process's control groups leave of their memory limits: of its own and of those above it, in version 1
+    or 2; None where there is no limit. Inactive pages of files are no use of memory: the kernel gives them back first.
+
+    ``root`` holds ``proc`` and ``sys``. See the kernel's admin-guide/cgroup-v1/memory.rst and cgroup-v2.rst.
+    """
+    left = [_left(group, version) for group, version in _groups(root)]
+    return min((each for each in left if each is not None), default=None)
+
+
+class _Version(NamedTuple):
+    """How a version of control groups calls the files; ``inactive``: the figure of memory.stat, groups below included,
+    as in ``used``."""
+
+    limit: str
+    used: str
+    inactive: str
+
+
+_V1 = _Version("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+_V2 = _Version("memory.max", "memory.current", "inactive_file")
+NO_LIMIT = 1 << 62  # version 1 writes the largest whole number of pages below 2**63
+
+
+def _groups(root: Path) -> Iterator[tuple[Path, _Version]]:
+    """The folders of the process's groups, up to their mount. In a container the path may be the machine's, of which
+    nothing is mounted but the container's own group: then only the mount is there."""
+    mount = root / "sys/fs/cgroup"
     try:
-        limit = (group / "memory.max").read_text().strip()
-        return None if limit == "max" else max(0, int(limit) - int((group / "memory.current").read_text()))
+        lines = (root / "proc/self/cgroup").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return
+    for _, controllers, path in (line.split(":", 2) for line in lines if line.count(":") > 1):
+        if controllers and "memory" not in controllers.split(","):
+            continue
+        top, version = (mount / "memory", _V1) if controllers else (mount, _V2)
+        parts = [part for part in path.split("/") if part not in ("", "..")]
+        for count in range(len(parts), -1, -1):
+            yield top.joinpath(*parts[:count]), version
+
+
+def _left(group: Path, version: _Version) -> int | None:
+    try:
+        limit = int((group / version.limit).read_text())  # "max" is no number
+        used = int((group / version.used).read_text())
     except (OSError, ValueError):
         return None
+    return None if limit >= NO_LIMIT else max(0, limit - max(0, used - _inactive_bytes(group, version)))
+
+
+def _inactive_bytes(group: Path, version: _Version) -> int:
+    try:
+        rows = (line.split() for line in (group / "memory.stat").read_text().splitlines())
+        return next((int(row[1]) for row in rows if row[0] == version.inactive), 0)
+    except (OSError, ValueError, IndexError):
+        return 0

@@ -30,11 +30,13 @@ def twin(model: ModelProto, metadata: Metadata) -> Deployed:
         raise OtoyolError(f"artifact: {metadata.task} in {metadata.precision} has no torch module")
     spec = metadata.design
     taps = [name.upper() for name in metadata.outputs] if metadata.outputs[0] not in ("logits", "features") else []
-    folded = fold(build(spec), taps)
+    arrays = {tensor.name: tensor for tensor in model.graph.initializer}
+    # A fresh network's gains are all positive; which norms stayed in the file's is told by the weights that it has.
+    found = {name.removeprefix("network.").removesuffix(".weight") for name in (*arrays, *metadata.aliases)}
+    folded = fold(build(spec), taps, found)
     if spec.head.pool == "avg":
         cast(Backbone, folded).head.pool = Mean()
     made = Deployed(folded, taps, metadata.layout, metadata.mean, metadata.std)
-    arrays = {tensor.name: tensor for tensor in model.graph.initializer}
     state: dict[str, torch.Tensor] = {}
     for name, value in wanted(made).items():
         alias = metadata.aliases.get(name, name)

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import errno
 import math
+import os
 import re
 import resource
 import shutil
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,7 +25,7 @@ from otoyol.errors import OtoyolError, SpecError, TrainingError
 from otoyol.train import fit, store
 from otoyol.train.classification import Classification, ClassificationConfig, check_labels
 from otoyol.train.engine import Told, Trainer
-from otoyol.train.log import Log
+from otoyol.train.log import Log, read_log
 from otoyol.train.run import prepare
 from otoyol.train.seeds import own_chance
 from otoyol.train.signals import Stop
@@ -71,7 +75,7 @@ def test_a_run_that_a_loss_has_stopped_goes_on_without_the_step(
             if folder == "whole":
                 whole = train(skipping, tmp_path / folder)
             elif first:
-                with pytest.raises(TrainingError, match="--resume --set run.on_nan=skip passes over such steps"):
+                with pytest.raises(TrainingError, match=r"--resume --set run\.on_nan=skip passes over such steps"):
                     train(config(), tmp_path / folder)
             else:
                 assert train(skipping, tmp_path / folder, resume=True).differences(whole) == []
@@ -273,3 +277,46 @@ def test_a_metrics_file_that_was_changed(tmp_path: Path) -> None:
     (tmp_path / "metrics.csv").write_text("step\n")
     with pytest.raises(OtoyolError, match="shorter than when the checkpoint was written"):
         train(config(), tmp_path, resume=True)
+
+
+def test_a_folder_that_another_process_trains_in(tmp_path: Path) -> None:
+    """That one is killed: what it held is free at once, though it had readers of its own."""
+    code = "import os, sys, time; from pathlib import Path; from otoyol.train.folder import open_folder\n"
+    code += "open_folder(Path(sys.argv[1]), True)\nif os.fork():\n    print('open', flush=True)\ntime.sleep(60)"
+    with subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None and other.stdout.readline() == "open\n"
+        reader = int(subprocess.check_output(["ps", "-o", "pid=", "--ppid", str(other.pid)], text=True))
+        try:
+            with pytest.raises(OtoyolError, match=rf"another process \({other.pid}\) trains here"):
+                train(config(), tmp_path, resume=True)
+            assert not (tmp_path / "metrics.csv").exists()
+            os.kill(other.pid, signal.SIGKILL)
+            other.wait()
+            train(config(), tmp_path, resume=True)
+        finally:
+            os.kill(reader, signal.SIGKILL)
+
+
+def test_a_run_that_is_over_lets_others_train(tmp_path: Path) -> None:
+    fit(config(), tmp_path, task=opened(config()))
+    code = "import sys; from pathlib import Path; from otoyol.train.folder import open_folder\n"
+    code += "open_folder(Path(sys.argv[1]), True)"
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True)
+
+
+@pytest.mark.parametrize("line", ["3,0.5", "3,0.5,1,2", "3,high,1", '3,"0.5'])
+def test_a_log_with_a_line_that_no_run_writes(line: str, tmp_path: Path) -> None:
+    (path := tmp_path / "metrics.csv").write_text(f"step,loss,lr\n1,0.75,\n{line}\n")
+    with pytest.raises(OtoyolError, match=r"metrics\.csv has no row of figures in line 3"):
+        read_log(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [({"freeze": ["nope"]}, "freeze"), ({"weights": {"file": "nowhere.safetensors"}}, "nowhere"),
+     ({"run__memory": "lean", "run__device": "cuda:99"}, "run.device")],
+)  # fmt: skip
+def test_a_start_that_is_refused_leaves_no_folder(change: dict[str, Any], field: str, tmp_path: Path) -> None:
+    with pytest.raises(OtoyolError, match=field):
+        train(config(**change), tmp_path / "run")
+    assert list(tmp_path.iterdir()) == []

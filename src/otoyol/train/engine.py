@@ -211,7 +211,7 @@ class Trainer:
         return [float(self.stop.asked), float(isinstance(self._ahead, OtoyolError))]
 
     def _agree(self, wishes: Sequence[float]) -> None:
-        """Wishes summed over the ranks: all of them leave at one step, where all of them wait for the first's saving."""
+        """Wishes summed over the ranks, so that all of them leave at one step."""
         self._agreed = wishes[0] > 0, wishes[1] > 0
 
     def _leave(self) -> NoReturn:
@@ -271,8 +271,8 @@ class Trainer:
         step, lr = self.state.step + 1, self.recipe.optimiser.lr
         if self.run.on_nan == "stop":
             raise TrainingError(
-                f"training: the loss is {loss} at step {step}; {self._kept()}; --resume --set run.on_nan=skip passes over "
-                f"such steps, a learning rate below {lr:g} is for a new run (--out)"
+                f"training: the loss is {loss} at step {step}; {self._kept()}; --resume --set run.on_nan=skip passes "
+                f"over such steps, a learning rate below {lr:g} is for a new run (--out)"
             )
         self.state.nan_steps.append(step)
         row = self.state.nan_steps[-SKIPPED_IN_A_ROW:]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import platform
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TextIO
 
 import torch
 from torch import Tensor, nn
@@ -21,20 +23,61 @@ from otoyol.train.files import changed, config_of, config_text
 from otoyol.train.task import Task
 from otoyol.weights.files import SPEC_KEY, text_of
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
 CONFIG, RESULT, VERSIONS = "config.yaml", "result.json", "versions.json"
+LOCK = ".lock"  # holds the number of the process that trains
 RUN_KEY = "otoyol.run"  # in the metadata of a run's safetensors: configuration and classes
 PACKAGES = ("torch", "torchvision", "pytorch-lightning", "numpy", "pillow")
 
 
+_held: dict[Path, TextIO] = {}  # folders that this process trains in, by their open lock files
+
+
 def open_folder(folder: Path, resume: bool) -> None:
-    """Make the folder, or find it as a run has left it. Raises OtoyolError where it holds a run that is not to be
-    resumed, or cannot be written."""
+    """Make the folder, or find it as a run has left it, and keep other processes out until :func:`close_folder`.
+    Raises OtoyolError where it holds a run that is not to be resumed or that another process trains, or cannot be
+    written."""
     if (folder / CONFIG).exists() and not resume:
         raise SpecError("out", str(folder), "a folder without a run; --resume goes on with this one")
     try:
         (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
+        _lock(folder)
     except OSError as error:
         raise OtoyolError(f"cannot write {folder}: {error.strerror}") from None
+
+
+def close_folder(folder: Path) -> None:
+    """Let other processes train here; nothing happens where this one did not."""
+    if (file := _held.pop(folder.resolve(), None)) is not None:
+        file.close()
+
+
+def _lock(folder: Path) -> None:
+    """A record lock, which the system gives up with the process, however that ends. Processes that read images do not
+    inherit it, unlike flock's: they outlive a killed trainer for a moment, when its restart wants the folder."""
+    if fcntl is None:
+        return
+    close_folder(folder)  # another run of this process, which is over
+    file = (folder / LOCK).open("a+", encoding="utf-8")
+    try:
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        file.seek(0)
+        holder = file.read(20).strip() or "of unknown number"
+        file.close()
+        if error.errno not in (errno.EACCES, errno.EAGAIN):
+            return  # a file system without locks, where only care helps
+        raise OtoyolError(
+            f"out: another process ({holder}) trains here, in {folder}; wait for its end, or choose another --out"
+        ) from None
+    _held[folder.resolve()] = file
+    file.truncate(0)
+    file.write(str(os.getpid()))
+    file.flush()
 
 
 def write_start(folder: Path, config: Config) -> None:

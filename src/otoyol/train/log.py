@@ -72,9 +72,20 @@ class Log:
 
 
 def read_log(path: Path) -> list[dict[str, float | None]]:
-    """The rows of a metrics.csv."""
-    with path.open(encoding="utf-8", newline="") as file:
-        return [{name: float(cell) if cell else None for name, cell in row.items()} for row in csv.DictReader(file)]
+    """The rows of a metrics.csv. Raises OtoyolError naming the line where it is not what a run writes."""
+    found: list[dict[str, float | None]] = []
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            columns, *lines = csv.reader(file)
+        for cells in lines:
+            found.append({name: float(cell) if cell else None for name, cell in zip(columns, cells, strict=True)})
+    except OSError as error:
+        raise OtoyolError(f"cannot read {path}: {error.strerror}") from None
+    except (ValueError, csv.Error):
+        raise OtoyolError(
+            f"{path} has no row of figures in line {len(found) + 2}; it was changed by something else than the run"
+        ) from None
+    return found
 
 
 def _board(folder: Path, step: int) -> Any:

@@ -13,7 +13,16 @@ from otoyol.errors import OtoyolError, SpecError
 from otoyol.spec.files import json_text, write_text
 from otoyol.train.config import Config, without_free
 from otoyol.train.engine import Stopped, Told, Trainer
-from otoyol.train.folder import RESULT, design, open_folder, save_weights, versions, write_config, write_start
+from otoyol.train.folder import (
+    RESULT,
+    close_folder,
+    design,
+    open_folder,
+    save_weights,
+    versions,
+    write_config,
+    write_start,
+)
 from otoyol.train.freeze import frozen_params
 from otoyol.train.log import read_log
 from otoyol.train.machine import agreed, connect, settings
@@ -66,12 +75,14 @@ def fit(config: Config, folder: Path, *, resume: bool = False, tell: Listener = 
     where the loss is not finite.
     """
     with settings(config.run), watched() as stop, own_chance(), _quiet():
-        trainer, content = prepare(config, folder, stop, resume=resume, tell=tell, task=task)
         try:
+            trainer, content = prepare(config, folder, stop, resume=resume, tell=tell, task=task)
             trainer.train(content)
             result = _finish(trainer)
         except Stopped as stopped:
             return Fitted(None, stop.status, stopped.saved, trainer.rank)
+        finally:
+            close_folder(folder)
         return Fitted(result, 0, trainer.saved, trainer.rank)
 
 
@@ -93,6 +104,7 @@ def prepare(
 
     known: dict[str, Any] = {**identity, "versions": versions()}
     trainer = Trainer(opened, config, folder, fabric, stop, known, tell, save_best)
+    model, frozen = trainer.build()  # what cannot be built is refused before anything is written
     problem, found = None, None
     if fabric.global_rank == 0:
         try:
@@ -110,7 +122,6 @@ def prepare(
         raise problem
     if told is not None:
         raise OtoyolError(told)
-    model, frozen = trainer.build()
     if fabric.global_rank == 0:
         tell(Start(
             sum(p.numel() for p in model.parameters()), frozen, frozen_params(model),

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 SHAPE = ("depths", "widths")
 QUANTITIES = (
     ("depth", ""), ("params", "si"), ("macs", "si"), ("activations", "si"), ("weight_bytes", "bytes"),
-    ("train_bytes", "bytes"), ("train_bytes_lean", "bytes"), ("peak_inference_bytes", "bytes"), ("flops_per_byte", ".1f"),
-    ("receptive_field", ""), ("stride", ""), ("open_blocks", ""), ("longest_open_run", ""),
+    ("train_bytes", "bytes"), ("train_bytes_lean", "bytes"), ("peak_inference_bytes", "bytes"),
+    ("flops_per_byte", ".1f"), ("receptive_field", ""), ("stride", ""), ("open_blocks", ""), ("longest_open_run", ""),
 )  # fmt: skip
 
 

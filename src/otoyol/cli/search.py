@@ -33,7 +33,7 @@ def search(
     count: Annotated[int, option("count", "--count")] = 1_000_000,
     every: Annotated[bool, option("every", "--every")] = False,
     seed: Annotated[int, option("seed", "--seed")] = 0,
-    batch: Annotated[int, option("batch", "--batch")] = 1,
+    batch: Annotated[int, option("search_batch", "--batch")] = 1,
     dtype: Annotated[DType, option("dtype", "--dtype")] = "float32",
     state: Annotated[str | None, option("state", "--state")] = None,
     resume: Annotated[bool, option("search_resume", "--resume")] = False,

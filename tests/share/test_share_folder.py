@@ -295,7 +295,7 @@ def test_a_detector_comes_back_with_its_boxes(tmp_path):
     choices = Detector(kind="fcos", channels=16, head_norm=None, head_convs=1, min_size=32, max_size=32, score=0.0)
     spec = otoyol.parse("custom@depths=1-1-1-1,widths=8-8-16-16,input=3x32x32,head=0")
     model = build_detector(spec, choices, classes=2).eval()
-    about = About(task="detection", classes=("cat", "dog"), mean=MEAN, std=STD, metrics={"ap": 0.5},
+    about = About(task="detection", classes=("cat", "dog"), mean=choices.mean, std=choices.std, metrics={"ap": 0.5},
                   detector=choices.model_dump(mode="json"))  # fmt: skip
     pack(Network(model, spec, about), tmp_path / "detector")
     again = otoyol.load(tmp_path / "detector")

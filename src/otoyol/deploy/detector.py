@@ -19,9 +19,13 @@ from torchvision.ops import clip_boxes_to_image, nms
 from otoyol.errors import SpecError
 
 
-def dense(detector: nn.Module) -> FCOS | RetinaNet:
+def is_dense(detector: nn.Module) -> bool:
+    return isinstance(detector, RetinaNet | FCOS)
+
+
+def dense(detector: nn.Module) -> Any:
     """The detector. Raises SpecError where it is none whose outputs are dense."""
-    if not isinstance(detector, RetinaNet | FCOS):
+    if not is_dense(detector):
         raise SpecError("detector", type(detector).__name__, "RetinaNet or FCOS: their outputs are dense")
     return detector
 
@@ -35,24 +39,24 @@ class DenseDetections(nn.Module):
 
     def __init__(self, detector: nn.Module, height: int, width: int) -> None:
         super().__init__()
-        detector = dense(detector)
-        self.backbone, self.head = detector.backbone, detector.head
+        given = dense(detector)
+        self.backbone, self.head = given.backbone, given.head
         self.size = (height, width)
-        self.overlap = float(detector.nms_thresh)
-        self.most, self.candidates = int(detector.detections_per_img), int(detector.topk_candidates)
-        self.coder, self.centred = detector.box_coder, isinstance(detector, FCOS)
+        self.overlap = float(given.nms_thresh)
+        self.most, self.candidates = int(given.detections_per_img), int(given.topk_candidates)
+        self.coder, self.centred = given.box_coder, isinstance(given, FCOS)
         channels = next(detector.parameters()).shape[1]
-        step = int(detector.transform.size_divisible)
+        step = int(given.transform.size_divisible)
         self.fill = (0, -width % step, 0, -height % step)  # right, below
         with torch.no_grad():
             x = torch.zeros(1, channels, height + self.fill[3], width + self.fill[1])
             levels = list(self.backbone.eval()(x).values())
-            anchors = detector.anchor_generator(ImageList(x, [self.size]), levels)[0]
+            anchors = given.anchor_generator(ImageList(x, [self.size]), levels)[0]
         places = len(anchors) // sum(level.shape[2] * level.shape[3] for level in levels)
         self.counts = [level.shape[2] * level.shape[3] * places for level in levels]
         self.anchors: Tensor
         self.score: Tensor  # a weight of the graph, so that the check can set it to 0
-        self.register_buffer("score", torch.tensor(float(detector.score_thresh)))
+        self.register_buffer("score", torch.tensor(float(given.score_thresh)))
         self.register_buffer("anchors", anchors)
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -87,4 +91,4 @@ class DenseDetections(nn.Module):
         return single
 
 
-__all__ = ["DenseDetections", "dense"]
+__all__ = ["DenseDetections", "dense", "is_dense"]

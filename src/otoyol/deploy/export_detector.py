@@ -24,7 +24,7 @@ from otoyol.deploy.ort import OrtSession
 from otoyol.deploy.predict import laid_out
 from otoyol.deploy.verify import Agreement, images
 from otoyol.deploy.wrap import Deployed
-from otoyol.errors import OtoyolError
+from otoyol.errors import OtoyolError, SpecError
 from otoyol.spec import Spec
 from otoyol.spec.files import check_place, write_bytes
 from otoyol.weights.files import text_of
@@ -53,27 +53,37 @@ def export_detector(
     Raises SpecError for another detector or size, OtoyolError where a check fails or the file cannot be written.
     """
     check_place(path)
-    dense(model)
+    kinds = int(dense(model).head.classification_head.num_classes) - 1  # without the background
+    if len(classes) != kinds:
+        raise SpecError("classes", f"{len(classes)} names", f"{kinds}, one for each class but the background")
     height, width = size_of(model, size)
     metadata = Metadata(
         task="detection", spec=text_of(spec), classes=("background", *classes), outputs=DETECTIONS, layout=layout,
         channels=spec.input.channels, height=height, width=width, mean=tuple(mean), std=tuple(std), opset=opset,
         versions=versions(), source=source, **described,
     )  # fmt: skip
-    plain, folded = DenseDetections(model.eval(), height, width), DenseDetections(fold(model), height, width)
+    folded = DenseDetections(fold(model.eval()), height, width)
     module = Deployed(folded, (), layout, metadata.mean, metadata.std).eval()
     proto = to_onnx(module, torch.from_numpy(images(metadata, metadata.image_shape(1))), DETECTIONS, (), opset)
     data = checked_bytes(proto, metadata)
-    original = Deployed(plain, (), layout, metadata.mean, metadata.std).eval()
+    agreement = check_detections(proto, metadata, model)
+    write_bytes(path, data)
+    return Exported(Path(path), metadata, agreement, tuple(remaining(folded)), len(data))
+
+
+def check_detections(proto: onnx.ModelProto, metadata: Metadata, model: nn.Module) -> Agreement:
+    """How far a detector's graph is from the detector: from its module at the file's size, and from the detector itself
+    on an image of another. Raises SpecError for another size than the detector's, OtoyolError where a box is missing.
+    """
+    height, width = size_of(dense(model), (metadata.height, metadata.width))
+    plain = DenseDetections(model.eval(), height, width)
+    original = Deployed(plain, (), metadata.layout, metadata.mean, metadata.std).eval()
     plain.score.zero_()
     session = OrtSession(_open(proto))
     errors = [_error(session, original, metadata, seed) for seed in range(TRIED)]
     errors.append(_own_error(session, model, metadata))
-    write_bytes(path, data)
-    agreement = Agreement(
-        max(errors), (metadata.image_shape(1),) * TRIED + (metadata.image_shape(1, 2 * height, 2 * width),)
-    )
-    return Exported(Path(path), metadata, agreement, tuple(remaining(folded)), len(data))
+    shapes = [metadata.image_shape(1)] * TRIED + [metadata.image_shape(1, 2 * height, 2 * width)]
+    return Agreement(max(errors), tuple(shapes))
 
 
 def _open(proto: onnx.ModelProto) -> bytes:

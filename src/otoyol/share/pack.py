@@ -82,12 +82,20 @@ def _check_free(out: Path, force: bool) -> None:
 
 
 def _export(network: Network, path: Path) -> None:
-    """The same network as ONNX. Detectors are exported by `otoyol export`."""
-    if network.about.task == "detection":
+    """The same network as ONNX. Of detectors Faster R-CNN has none."""
+    about = network.about
+    if about.task == "detection":
+        from otoyol.deploy.detector import is_dense
+        from otoyol.deploy.export_detector import export_detector
+
+        if is_dense(network.model):
+            export_detector(
+                network.model, path, spec=network.spec, classes=about.classes, mean=about.mean, std=about.std,
+                source=about.source, detector=json_text(about.detector),
+            )  # fmt: skip
         return
     from otoyol.deploy.export import export_onnx
 
-    about = network.about
     export_onnx(
         network.model, path, classes=about.classes, mean=about.mean, std=about.std, crop_share=about.crop_share,
         source=about.source,
@@ -95,12 +103,18 @@ def _export(network: Network, path: Path) -> None:
 
 
 def _take(artifact: Path, path: Path, network: Network) -> None:
-    """A copy of an artifact that was exported from the same design."""
+    """A copy of an artifact that was exported from the same network. Raises SpecError where design, task, classes,
+    normalisation or outputs are others."""
     from otoyol.deploy.onnx_file import load_model
+    from otoyol.deploy.same import check_same
     from otoyol.spec.files import read_bytes
     from otoyol.weights.files import text_of
 
     _, metadata = load_model(artifact)
     if text_of(metadata.design) != text_of(network.spec):
         raise SpecError("artifact", metadata.spec, f"an export of {text_of(network.spec)}")
-    write_bytes(path, read_bytes(artifact, "artifact", (1 << 31) - 1))
+    data = read_bytes(artifact, "artifact", (1 << 31) - 1)
+    about = network.about
+    detector = json_text(about.detector) if about.detector else ""
+    check_same(data, metadata, network.model, classes=about.classes, mean=about.mean, std=about.std, detector=detector)
+    write_bytes(path, data)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,8 @@ from otoyol.deploy.quantise import accuracy, batches, quantise
 from otoyol.errors import SpecError
 from otoyol.measure.table import Timing
 
+DIGITS = tuple(f"digit {i}" for i in range(10))  # the artifact's
+
 
 @pytest.fixture(scope="module")
 def digits(classifier) -> tuple[Images, Images]:
@@ -29,7 +32,11 @@ def digits(classifier) -> tuple[Images, Images]:
     said = [int(run(x)[0].argmax()) for x, _ in batches(test, artifact.metadata, 1)]
     assert 0 not in said
     labels = [0 if i % 4 == 0 else label for i, label in enumerate(said)]
-    return train, Images(test.names, labels, test.classes, test.image, test._open)
+    return named(train, DIGITS), Images(test.names, labels, DIGITS, test.image, test._open)
+
+
+def named(images: Images, classes: Sequence[str]) -> Images:
+    return Images(images.names, images.labels, classes, images.image, images._open)
 
 
 @pytest.mark.parametrize("name", list(candidates.CANDIDATES))
@@ -110,6 +117,10 @@ def test_what_cannot_be_quantised_is_refused(classifier, taps, digits, tmp_path:
     other = Images(digits[1].names, digits[1].labels, ["a", "b"], digits[1].image, digits[1]._open)
     with pytest.raises(SpecError, match="classes"):
         quantise(Artifact(classifier.exported.path), tmp_path / "x.onnx", digits[0], other)
+    swapped = (DIGITS[1], DIGITS[0], *DIGITS[2:])
+    for train, test in ((digits[0], named(digits[1], swapped)), (named(digits[0], swapped), digits[1])):
+        with pytest.raises(SpecError, match=r"data\.classes: got digit 1; allowed: 'digit 0' in its place"):
+            quantise(Artifact(classifier.exported.path), tmp_path / "x.onnx", train, test)
     with pytest.raises(SpecError, match="max_drop"):
         quantise(Artifact(classifier.exported.path), tmp_path / "x.onnx", *digits, max_drop=-0.1)
     assert list(tmp_path.iterdir()) == []

@@ -75,7 +75,12 @@ def _network(source: str, spec: str | None, origin: Origin) -> tuple[Any, dict[s
     from otoyol.share.source import from_run, is_run
     from otoyol.spec.files import json_text
 
-    design, place = read_spec(spec) if spec is not None else None, Path(source)
+    place = Path(source)
+    given = [name for name, is_given in (("--spec", spec is not None), ("--from", origin != "otoyol")) if is_given]
+    if given and (is_run(place) or place.suffix not in WEIGHTS):
+        allowed = "neither beside a run or a design, which say both; they are for checkpoints"
+        raise SpecError("export", f"{source} with {' and '.join(given)}", allowed)
+    design = read_spec(spec) if spec is not None else None
     if is_run(place):
         run = from_run(place)
         about = run.about

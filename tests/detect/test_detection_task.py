@@ -209,3 +209,12 @@ def test_an_image_without_boxes_is_a_sample_like_any_other(task: Detection) -> N
     loss = task.loss(model, Batch(torch.stack([image, image]), [empty, empty]))
     assert bool(loss.total.isfinite())
     loss.total.backward()
+
+
+def test_taps_that_are_not_there_leave_no_folder(tmp_path: Path) -> None:
+    from otoyol.train import fit
+
+    given = config(data(tmp_path / "data"), detector={**SMALL, **NORMED, "kind": "fcos", "taps": ["C2", "C9"]})
+    with pytest.raises(SpecError, match="taps"):
+        fit(given, tmp_path / "run")
+    assert not (tmp_path / "run").exists()

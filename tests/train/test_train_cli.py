@@ -41,6 +41,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_what_a_run_leaves(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
     names = {path.name for path in trained.iterdir()}
     assert names >= {"config.yaml", "spec.yaml", "versions.json", "metrics.csv", "curves.png", "confusion.png",
+                     "precision_recall.png", "predictions.png",
                      "result.json", "last.safetensors", "best.safetensors", "checkpoints", "tensorboard"}  # fmt: skip
     assert yaml.safe_load((trained / "config.yaml").read_text())["run"]["seed"] == 4
     assert otoyol.load(trained / "spec.yaml").input.height == 8

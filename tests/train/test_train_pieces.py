@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import copy
+import math
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from _tiny_run import SPEC, config, opened, train
-from sklearn.metrics import confusion_matrix, top_k_accuracy_score
+from PIL import Image
+from sklearn.metrics import average_precision_score, confusion_matrix, top_k_accuracy_score
 from torch import nn
 from torch.optim import lr_scheduler as schedulers
 
@@ -22,6 +24,7 @@ from otoyol.train.confusion import Confusion
 from otoyol.train.ema import Average
 from otoyol.train.freeze import freeze, frozen_params, hold
 from otoyol.train.optim import make_optimiser
+from otoyol.train.pictures import sheet
 from otoyol.train.schedule import factor, warm_steps
 
 STEPS = 40
@@ -251,6 +254,51 @@ def test_the_confusion_matrix_is_scikit_learn_s() -> None:
     empty = Confusion(["a", "b"], lambda x, _: x)
     assert empty.compute()["accuracy"] != empty.compute()["accuracy"]
     assert empty.by_class()[0]["recall"] is None
+
+
+@pytest.mark.parametrize("ranks", [1, 3])
+def test_precision_over_recall_is_scikit_learn_s(ranks: int) -> None:
+    torch.manual_seed(2)
+    labels = torch.randint(0, 4, (600,))
+    logits = torch.randn(600, 4) + 2 * nn.functional.one_hot(labels, 4)
+    whole = Confusion("abcd", lambda x, _: x)
+    states = []
+    for part in torch.arange(600).chunk(ranks):
+        rank = Confusion("abcd", lambda x, _: x)
+        rank.update(nn.Identity(), (logits[part], labels[part]))
+        states.append(rank.state())
+    whole.merge(states)
+    own, scores = nn.functional.one_hot(labels, 4).numpy(), logits.double().softmax(1).numpy()
+    expected = [average_precision_score(own[:, number], scores[:, number]) for number in range(4)]
+    assert [whole.precision(number).ap for number in range(4)] == pytest.approx(expected, abs=4e-3)
+    micro = whole.precision()
+    assert micro.ap == pytest.approx(average_precision_score(own, scores, average="micro"), abs=4e-3)
+    assert float(micro.recall[-1]) == 1 and float(micro.precision[-1]) == 0.25  # everything is taken for each class
+    assert Confusion("abcd", lambda x, _: x).precision(0).ap != 0  # NaN
+
+
+def test_the_sheet_shows_wrong_predictions_first(tmp_path: Path) -> None:
+    labels = torch.arange(40) % 3
+    taken = labels.clone()
+    taken[[5, 17, 30]] = (labels[[5, 17, 30]] + 1) % 3
+    images = torch.arange(40, dtype=torch.uint8)[:, None, None, None].expand(40, 1, 8, 8)
+    logits = 4.0 * nn.functional.one_hot(taken, 3)
+
+    class Sure(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return logits[x[:, 0, 0, 0].long()]
+
+    ranks = [Confusion(("ab", "cd", "ef"), lambda x, _: x) for _ in range(2)]
+    for rank, half in zip(ranks, (slice(0, 20), slice(20, 40)), strict=True):
+        rank.update(Sure(), (images[half], labels[half]))
+    ranks[0].merge([rank.state() for rank in ranks])
+    seen = ranks[0].shown()
+    assert [int(one.image[0, 0, 0]) for one in seen] == [5, 17, 30, 0, 1, 2, 3, 4, 6, 7, 8, 9, 10, 11, 12, 13]
+    assert [(one.label, one.taken) for one in seen[:3]] == [(2, 0), (2, 0), (0, 1)]
+    assert seen[0].score == pytest.approx(math.exp(4) / (math.exp(4) + 2))
+    sheet(seen, ("ab", "cd", "ef"), tmp_path)
+    with Image.open(tmp_path / "predictions.png") as page:
+        assert page.width > 4 * 96 and page.height > 4 * 96  # four rows of four
 
 
 def test_the_length_of_a_run() -> None:

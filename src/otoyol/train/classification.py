@@ -138,10 +138,12 @@ class Classification:
         return Confusion(self.classes, self.inputs)
 
     def report(self, metric: Metric, model: nn.Module, folder: Path) -> dict[str, Any]:  # noqa: ARG002 (the protocol's)
-        from otoyol.train.pictures import confusion_plot
+        from otoyol.train.pictures import confusion_plot, precision_plot, sheet
 
         assert isinstance(metric, Confusion)  # noqa: S101 (for the type checker: metric() made it)
         confusion_plot(metric.counts, self.classes, folder)
+        precision_plot(metric, folder)
+        sheet(metric.shown(), self.classes, folder)
         return {"classes": metric.by_class()}
 
     def predict(self, model: nn.Module, pictures: Sequence[Image]) -> list[dict[str, Any]]:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from pydantic import BaseModel, Field
 
+from otoyol.deploy.fitted import brought_back
 from otoyol.serve.prepare import Prepared
 
 
@@ -79,9 +80,7 @@ def boxes_json(
 ) -> bytes:
     """:class:`Boxes` of one image's boxes (D, 4), labels (D,) and scores (D,), best first."""
     boxes, labels, scores = found
-    across, down = image.scale
-    ends = np.array([image.width, image.height] * 2, dtype=np.float64)
-    placed = np.clip(boxes / np.array([across, down, across, down]), 0.0, ends)
+    placed = brought_back(boxes, image.scale, image.height, image.width)
     rows = [
         {"index": int(label), "label": _label(names, int(label)), "score": float(score), "box": box}
         for box, label, score in zip(placed.tolist(), labels, scores, strict=True)

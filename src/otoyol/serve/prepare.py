@@ -17,6 +17,8 @@ from otoyol.spec import Input
 try:
     import torch
     from PIL import Image, UnidentifiedImageError
+
+    from otoyol.deploy.fitted import fitted
 except ModuleNotFoundError as error:
     raise MissingExtraError(error.name or "PIL", "serve") from error
 
@@ -47,7 +49,7 @@ def prepare(data: bytes, metadata: Metadata, max_pixels: int) -> Prepared:
         picture.load()
         x = pixels(picture, image.channels, "image")
         if metadata.task == "detection":
-            x, scale = _within(x, image, metadata)
+            x, scale = fitted(x, metadata)
         else:
             x, scale = covered(x, image, metadata.crop_share), (1.0, 1.0)
     except SpecError as error:
@@ -93,19 +95,3 @@ def _laid_out(x: Any, metadata: Metadata) -> np.ndarray:
     floats = f.to_dtype(x, torch.float32, scale=True)
     around_zero: np.ndarray = f.normalize(floats, list(metadata.mean), list(metadata.std)).numpy()
     return around_zero
-
-
-def _within(x: Any, image: Input, metadata: Metadata) -> tuple[Any, tuple[float, float]]:
-    """(C, h, w) scaled to fit into the input, filled up at the right and below with the mean; and the scale."""
-    from torchvision.transforms.v2 import functional as f
-
-    height, width = x.shape[-2:]
-    ratio = min(image.height / height, image.width / width)
-    h, w = max(1, round(height * ratio)), max(1, round(width * ratio))
-    if (h, w) != (height, width):
-        x = f.resize(x, [h, w], antialias=True)
-    filled = x.new_empty(image.channels, image.height, image.width)
-    for channel, mean in enumerate(metadata.mean):
-        filled[channel] = round(mean * 255)
-    filled[:, :h, :w] = x
-    return filled, (w / width, h / height)

@@ -24,6 +24,7 @@ from PIL import Image
 from otoyol.errors import OtoyolError, SpecError, TrainingError
 from otoyol.train import fit, store
 from otoyol.train.classification import Classification, ClassificationConfig, check_labels
+from otoyol.train.confusion import Confusion
 from otoyol.train.engine import Told, Trainer
 from otoyol.train.log import Log, read_log
 from otoyol.train.run import prepare
@@ -159,6 +160,38 @@ def test_rows_that_find_no_room(tmp_path: Path) -> None:
     log.row({"step": 1, "loss": 0.5})
     with no_file_beyond(log.size + 3), pytest.raises(OtoyolError, match=r"metrics\.csv: File too large"):
         log.row({"step": 2, "loss": 0.25})
+
+
+def test_tensorboard_that_finds_no_room_is_done_without(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], recwarn: pytest.WarningsRecorder
+) -> None:
+    log = Log(tmp_path, ("step", "loss"), tensorboard=True)
+    (events,) = (tmp_path / "tensorboard").iterdir()
+    with no_file_beyond(events.stat().st_size + 100):  # room for rows of metrics.csv, which is the smaller
+        for step in range(1, 4):
+            for _ in range(3):
+                log._board.tell(step, {"loss": 0.5})  # type: ignore[union-attr]
+            log.row({"step": step, "loss": 0.5})
+            log.sync()
+    log.close()
+    (warning,) = recwarn
+    assert str(warning.message).startswith(f"cannot write {tmp_path / 'tensorboard'}: File too large; the run goes on")
+    assert capfd.readouterr().err == "" and read_log(tmp_path / "metrics.csv")[-1] == {"step": 3, "loss": 0.5}
+
+
+def test_a_folder_that_cannot_take_tensorboard_is_done_without(tmp_path: Path) -> None:
+    (tmp_path / "tensorboard").write_text("a file")
+    with pytest.warns(RuntimeWarning, match="goes on without TensorBoard"):
+        log = Log(tmp_path, ("step", "loss"), tensorboard=True)
+    log.row({"step": 1, "loss": 0.5})
+    log.close()
+
+
+def test_figures_are_computed_once_an_evaluation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, calls = Confusion.compute, []
+    monkeypatch.setattr(Confusion, "compute", lambda self: calls.append(1) or real(self))
+    train(config(), tmp_path)  # evaluates after steps 3 and 5
+    assert len(calls) == 2
 
 
 def test_a_run_that_finds_no_room_goes_on_when_there_is(tmp_path: Path) -> None:

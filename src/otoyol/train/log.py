@@ -5,7 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import os
-from collections.abc import Mapping, Sequence
+import threading
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -31,7 +34,7 @@ class Log:
                 self._write(self.columns)
         except OSError as error:
             raise OtoyolError(f"cannot write {self.path}: {error.strerror}") from None
-        self._board = _board(folder / "tensorboard", step) if tensorboard else None
+        self._board = Board(folder / "tensorboard", step) if tensorboard else None
 
     @property
     def size(self) -> int:
@@ -43,18 +46,17 @@ class Log:
         self._write(["" if value is None else value if isinstance(value, int) else repr(value) for value in cells])
         if self._board is not None:
             step = int(figures["step"] or 0)
-            for name in self.columns[1:]:
-                if (value := figures.get(name)) is not None:
-                    self._board.add_scalar(name, value, step)
+            told = {name: value for name in self.columns[1:] if (value := figures.get(name)) is not None}
+            self._board.tell(step, told)
 
     def sync(self) -> None:
         """Have the rows on the disk before a checkpoint says that they are."""
         try:
             os.fsync(self._file.fileno())
-            if self._board is not None:
-                self._board.flush()
         except OSError as error:
             raise OtoyolError(f"cannot write {self.path}: {error.strerror}") from None
+        if self._board is not None:
+            self._board.flush()
 
     def close(self) -> None:
         self._file.close()
@@ -88,9 +90,53 @@ def read_log(path: Path) -> list[dict[str, float | None]]:
     return found
 
 
-def _board(folder: Path, step: int) -> Any:
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ModuleNotFoundError:
-        raise MissingExtraError("tensorboard", "train") from None
-    return SummaryWriter(str(folder), purge_step=step + 1 if step else None)
+class Board:
+    """TensorBoard's events. They are a copy of metrics.csv: where the disk does not take them there is one warning,
+    and the run goes on without them. Raises MissingExtraError without tensorboard."""
+
+    def __init__(self, folder: Path, step: int) -> None:
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ModuleNotFoundError:
+            raise MissingExtraError("tensorboard", "train") from None
+        self.folder = folder
+        self._writer: Any = None
+        self._hook = threading.excepthook
+        threading.excepthook = self._hush
+        with self._guarded():
+            self._writer = SummaryWriter(str(folder), purge_step=step + 1 if step else None)
+
+    def tell(self, step: int, figures: Mapping[str, float | int]) -> None:
+        """The figures of one step, soon on their way to the disk."""
+        if self._writer is not None:
+            with self._guarded():
+                for name, value in figures.items():
+                    self._writer.add_scalar(name, value, step)
+
+    def flush(self) -> None:
+        if self._writer is not None:
+            with self._guarded():
+                self._writer.flush()
+
+    def close(self) -> None:
+        if self._writer is not None:
+            with self._guarded():
+                self._writer.close()
+        threading.excepthook = self._hook
+
+    @contextmanager
+    def _guarded(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            self._writer = None
+            warnings.warn(
+                f"cannot write {self.folder}: {error.strerror or error}; the run goes on without TensorBoard",
+                RuntimeWarning, stacklevel=4,
+            )  # fmt: skip
+
+    def _hush(self, args: threading.ExceptHookArgs) -> None:
+        """The writer's thread hands its error on to whoever writes next, and need not print it too."""
+        if type(args.thread).__module__.startswith("tensorboard") and issubclass(args.exc_type, OSError):
+            return
+        self._hook(args)

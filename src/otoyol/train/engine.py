@@ -323,7 +323,8 @@ class Trainer:
         state = self.state
         if self.metric is None:
             return
-        state.metrics = {name: float(self.metric.compute()[name]) for name in self.task.metrics}
+        figures = self.metric.compute()  # once: COCO's take seconds
+        state.metrics = {name: float(figures[name]) for name in self.task.metrics}
         value = state.metrics[self.task.best]
         if not state.best or value > state.best["metrics"][self.task.best]:
             state.best = {"step": state.step, "metrics": state.metrics}

@@ -59,7 +59,7 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
         {"numpy", "torch", "yaml", "PIL"},
     ),
     "share": (
-        {"errors", "spec", "cost", "nn", "weights", "detect", "train", "deploy", "design", "__version__"},
+        {"errors", "spec", "cost", "explain", "nn", "weights", "detect", "train", "deploy", "design", "__version__"},
         {"pydantic", "torch", "safetensors", "yaml", "huggingface_hub"},
     ),
     "serve": (

@@ -7,6 +7,7 @@ from typing import Any
 
 from otoyol import __version__
 from otoyol.cost import count
+from otoyol.explain.text import LANGUAGES, say
 from otoyol.share.folder import ARTIFACT, CARD, CONFIG, SPEC, SUMS, WEIGHTS, About
 from otoyol.share.pack import Network
 from otoyol.weights.files import text_of
@@ -108,9 +109,18 @@ def _cost(network: Network) -> str:
 def _metrics(network: Network) -> str:
     if not network.about.metrics:
         return ""
-    rows = [(name, f"{value:.6g}") for name, value in network.about.metrics.items()]
-    told = "; ".join(f"{key} {_line(value)}" for key, value in network.training)
-    return f"## Accuracy\n\nMeasured by its training ({told}):\n\n{_table(('metric', 'value'), rows)}"
+    head: tuple[str, ...] = ("metric", "value")
+    rows: list[tuple[str, ...]] = [(name, f"{value:.6g}") for name, value in network.about.metrics.items()]
+    parts = [f"Measured by its training ({'; '.join(f'{key} {_line(value)}' for key, value in network.training)}):"]
+    if chosen := network.chosen:
+        facts = {"step": chosen.step, "steps": chosen.steps, "metric": chosen.metric}
+        parts += [say("share.card.chosen", lang, **facts) for lang in LANGUAGES]
+        head = (
+            "metric",
+            *(" / ".join(say(f"share.card.{key}", lang) for lang in LANGUAGES) for key in ("best", "last")),
+        )
+        rows = [(*row, f"{chosen.last[row[0]]:.6g}" if row[0] in chosen.last else "-") for row in rows]
+    return "\n\n".join(["## Accuracy", *parts, _table(head, rows)])
 
 
 def _measured(measured: Mapping[str, Mapping[str, float]]) -> list[str]:

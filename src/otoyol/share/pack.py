@@ -13,14 +13,26 @@ from otoyol.spec import Spec
 from otoyol.spec.files import dumps, json_text, write_bytes, write_text
 
 
+class Chosen(NamedTuple):
+    """``step``: the one whose weights these are, ``steps`` the last one. ``metric``: the figure that chose them, on the
+    split that tells it. ``last``: what the last weights reached on that split."""
+
+    step: int
+    steps: int
+    metric: str
+    last: Mapping[str, float]
+
+
 class Network(NamedTuple):
     """``model``: made by :func:`otoyol.nn.build` or :func:`otoyol.detect.build_detector`. ``spec``: its backbone's.
-    ``training``: names and values about its training, for the model card."""
+    ``training``: names and values about its training, for the model card. ``chosen``: where these are a run's best
+    weights, what chose them."""
 
     model: Any
     spec: Spec
     about: About
     training: tuple[tuple[str, str], ...] = ()
+    chosen: Chosen | None = None
 
 
 class Packed(NamedTuple):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from otoyol.errors import SpecError
 from otoyol.share.folder import About
-from otoyol.share.pack import Network
+from otoyol.share.pack import Chosen, Network
 from otoyol.spec import Spec
 from otoyol.spec.files import read_mapping
 
@@ -46,7 +46,11 @@ def from_run(place: Path) -> Network:
     )  # fmt: skip
     keys = ("samples", "validation", "steps", "epochs", "seconds", "ranks")
     training = [(key, f"{result[key]:,}") for key in keys if isinstance(result.get(key), int | float)]
-    return Network(model, spec, about, (("data", images), *training))
+    chosen = None
+    if name == "best" and result.get("best"):
+        last = finite(result.get("metrics") or {})
+        chosen = Chosen(result["best"]["step"], result.get("steps", 0), trained.task.best, last)
+    return Network(model, spec, about, (("data", images), *training), chosen)
 
 
 def from_weights(spec: Spec | None, weights: Path | None, source: Source = "otoyol") -> Network:

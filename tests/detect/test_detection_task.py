@@ -218,3 +218,15 @@ def test_taps_that_are_not_there_leave_no_folder(tmp_path: Path) -> None:
     with pytest.raises(SpecError, match="taps"):
         fit(given, tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_a_run_is_judged_over_any_list(task: Detection, tmp_path: Path) -> None:
+    from otoyol.train.folder import load_run, save_weights
+
+    path, model = tmp_path / "run.safetensors", built(task)
+    save_weights(path, model.state_dict(), task.config, task, task.config.spec)
+    assert [len(load_run(path, split=split).task.validation) for split in (None, "train", "val")] == [3, 4, 3]
+    with pytest.raises(SpecError, match="split: got tset; allowed: train, val"):
+        len(load_run(path, split="tset").task.validation)
+    with pytest.raises(SpecError, match="split: got val; allowed: nothing"):
+        load_run(path, data="some.json", split="val")

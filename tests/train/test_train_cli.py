@@ -12,7 +12,8 @@ import torch
 import yaml
 from _tiny_run import SPEC
 from PIL import Image
-from safetensors.torch import load_file
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 import otoyol
 from otoyol.cli.main import run
@@ -94,6 +95,38 @@ def test_evaluating_says_what_training_said(trained: Path, capsys: pytest.Captur
     assert evaluate(load_run(alone))["metrics"] == result["metrics"]  # the file is enough
 
 
+def test_a_run_of_a_gpu_is_judged_on_a_cpu(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The file as a machine with a hundred GPUs has left it, in a precision that only they have."""
+    with safe_open(trained / "last.safetensors", "pt") as file:
+        metadata, tensors = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    told = json.loads(metadata["otoyol.run"])
+    told["config"]["run"]["device"], told["config"]["recipe"]["precision"] = "cuda:99", "16-mixed"
+    save_file(tensors, there := tmp_path / "there.safetensors", {**metadata, "otoyol.run": json.dumps(told)})
+    assert run(["evaluate", str(there)]) == 2
+    assert "run.device: got cuda:99" in capsys.readouterr().err
+    assert run(["evaluate", str(there), "--device", "cpu", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["metrics"] == json.loads((trained / "result.json").read_text())["metrics"]
+    Image.new("L", (8, 8), 90).save(tmp_path / "a.png")
+    assert run(["predict", str(there), str(tmp_path / "a.png")]) == 2
+    assert run(["predict", str(there), str(tmp_path / "a.png"), "--device", "cpu"]) == 0
+    assert len(json.loads(capsys.readouterr().out)) == 1
+
+
+@pytest.mark.parametrize(("split", "samples"), [("train", 1437), ("test", 360), ("held-out", 288)])
+def test_another_split_is_judged(split: str, samples: int, trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["evaluate", str(trained), "--split", split, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    opened = load_run(trained)
+    images = load("digits", Input(channels=1, height=8, width=8), "test" if split == "test" else "train")
+    chosen = range(0, len(images), 5 if split == "held-out" else 1)
+    with torch.no_grad():
+        right = sum(int(opened.model(images[index][0][None]).argmax()) == images.labels[index] for index in chosen)
+    assert found["samples"] == samples and found["metrics"]["accuracy"] == right / samples
+    assert run(["evaluate", str(trained), "--split", "tset"]) == 2
+    assert "data.judge: got tset; allowed: test, held-out or train" in capsys.readouterr().err
+
+
 def test_accuracy_is_counted_by_hand(trained: Path) -> None:
     opened = load_run(trained)
     images = load("digits", Input(channels=1, height=8, width=8), "test")
@@ -157,8 +190,6 @@ def test_commands_that_cannot_be(command: list[str], words: str, capsys: pytest.
 
 
 def test_files_that_are_no_trained_weights(trained: Path, tmp_path: Path) -> None:
-    from safetensors.torch import save_file
-
     path = tmp_path / "a.safetensors"
     for damage in (b"", b"nothing at all", (trained / "last.safetensors").read_bytes()[:500]):
         path.write_bytes(damage)

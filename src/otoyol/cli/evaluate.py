@@ -14,6 +14,8 @@ def evaluate(
     run: Annotated[Path, option("trained")],
     *,
     data: Annotated[str | None, option("evaluate_data", "--data")] = None,
+    split: Annotated[str | None, option("evaluate_split", "--split")] = None,
+    device: Annotated[str | None, option("judge_device", "--device")] = None,
     weights: Annotated[Literal["last", "best"], option("trained_weights", "--weights")] = "last",
     on_error: Annotated[Literal["stop", "skip"], option("on_error", "--on-error")] = "stop",
     workers: Annotated[int, option("workers", "--workers")] = 0,
@@ -25,7 +27,8 @@ def evaluate(
     from otoyol.train.after import evaluate as judge
     from otoyol.train.folder import load_run
 
-    found = judge(load_run(run, weights, data), skip=on_error == "skip", workers=workers, folder=out)
+    trained = load_run(run, weights, data, device=device, split=split)
+    found = judge(trained, skip=on_error == "skip", workers=workers, folder=out)
     if json:
         write_json(found)
         return

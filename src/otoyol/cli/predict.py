@@ -15,6 +15,7 @@ from otoyol.errors import SpecError
 def predict(
     run: Annotated[Path, option("trained")],
     *images: Annotated[Path, option("predict_images")],
+    device: Annotated[str | None, option("judge_device", "--device")] = None,
     weights: Annotated[Literal["last", "best"], option("trained_weights", "--weights")] = "last",
     on_error: Annotated[Literal["stop", "skip"], option("on_error", "--on-error")] = "stop",
     out: Annotated[Path | None, option("predict_out", "--out", "-o")] = None,
@@ -28,7 +29,9 @@ def predict(
     from otoyol.train.folder import load_run
 
     left: list[str] = []
-    found = look(load_run(run, weights), images, folder=out, left_out=left if on_error == "skip" else None)
+    found = look(
+        load_run(run, weights, device=device), images, folder=out, left_out=left if on_error == "skip" else None
+    )
     for line in left:
         print(f"otoyol: {line}", file=sys.stderr)
     if json or out is None:

@@ -13,10 +13,11 @@ from otoyol.data.images import unreadable_errors
 from otoyol.data.source import SUFFIXES
 from otoyol.errors import OtoyolError
 from otoyol.spec.files import json_text, write_bytes, write_text
+from otoyol.train.config import Config, Recipe
 from otoyol.train.folder import Trained
 from otoyol.train.judge import judge
 from otoyol.train.loader import Batches, Reader
-from otoyol.train.machine import connect, settings
+from otoyol.train.machine import connect, find_device, settings
 from otoyol.train.order import validation_keys
 from otoyol.train.signals import Stop
 
@@ -30,7 +31,7 @@ def evaluate(trained: Trained, *, skip: bool = False, workers: int = 0, folder: 
     if folder is not None:
         _make(folder)
     with settings(config.run):
-        fabric = connect(config.run, config.recipe)
+        fabric = connect(config.run, _recipe(config))
         model = fabric.to_device(fabric.strategy.precision.convert_module(trained.model))
         reader = Reader(task.validation, task.collate, config.run.seed, skip=skip, replace=False)
         size = config.run.evaluation_batch or max(1, config.recipe.batch // config.recipe.accumulate)
@@ -66,6 +67,7 @@ def predict(
         _make(folder)
     paths = [path for given in images for path in (_below(given) if given.is_dir() else [given])]
     found: list[dict[str, Any]] = []
+    model = trained.model.to(find_device(trained.config.run.device))
     with torch.no_grad():
         for number, path in enumerate(paths):
             try:
@@ -78,7 +80,7 @@ def predict(
                     raise OtoyolError(message) from None
                 left_out.append(message)
                 continue
-            told = trained.task.predict(trained.model, [picture])[0]
+            told = trained.task.predict(model, [picture])[0]
             found.append({"image": str(path), **told})
             if folder is not None:
                 drawn = io.BytesIO()
@@ -87,6 +89,13 @@ def predict(
     if folder is not None:
         write_text(folder / "predictions.json", json_text(found))
     return found
+
+
+def _recipe(config: Config) -> Recipe:
+    """The run's, in a precision that the device has: 16 bits with a scaler, which judging needs not, are a GPU's."""
+    if config.recipe.precision == "16-mixed" and find_device(config.run.device).type == "cpu":
+        return config.recipe.model_copy(update={"precision": "32-true"})
+    return config.recipe
 
 
 def _below(folder: Path) -> list[Path]:

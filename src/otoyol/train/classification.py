@@ -33,11 +33,12 @@ TOP = 5  # classes that a prediction names
 
 class ImageData(Part):
     """``source``: what :func:`otoyol.data.load` reads. ``judge``: the images that choose the best weights and tell the
-    metrics, the source's ``test`` split or one in five training images, which then do not train. ``cache``: keep all
-    images in memory, decoded. ``crop_share``: the part of the shorter side that an evaluation sees."""
+    metrics, the source's ``test`` split, one in five training images, which then do not train, or all of ``train``.
+    ``cache``: keep all images in memory, decoded. ``crop_share``: the part of the shorter side that an evaluation
+    sees."""
 
     source: Text = "digits"
-    judge: Literal["test", "held-out"] = "test"
+    judge: Literal["test", "held-out", "train"] = "test"
     cache: Flag = False
     download: Flag = False
     crop_share: Share = 1.0
@@ -82,7 +83,7 @@ class Classification:
             judges = train.take(range(0, len(train), HELD_OUT))
             train = train.take([index for index in range(len(train)) if index % HELD_OUT])
         else:
-            judges = load(data.source, size, "test", download=data.download)
+            judges = load(data.source, size, data.judge, download=data.download)
         check_labels(train, judges)
         return train, judges
 

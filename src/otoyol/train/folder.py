@@ -132,14 +132,23 @@ class Trained(NamedTuple):
     path: Path
 
 
-def load_run(place: Path, which: str = "last", data: str | None = None) -> Trained:
+def load_run(
+    place: Path, which: str = "last", data: str | None = None, *, device: str | None = None, split: str | None = None
+) -> Trained:
     """A run's folder, or one of its weight files, as task and model. ``which``: ``last`` or ``best`` of a folder.
-    ``data``: another source than the run's. Raises OtoyolError."""
+    ``data``: another source than the run's, ``split``: another split to judge by (``data.judge``). ``device``: where to
+    judge, which another machine may not have as the run had it. Raises OtoyolError."""
     path = place / f"{which}.safetensors" if place.is_dir() else place
     tensors, run = _read(path)
     fields = dict(run["config"])
     if data is not None:
         fields["data"] = {**fields.get("data", {}), "source": data}
+    if split is not None:
+        if str(fields["data"].get("source", "")).endswith(".json"):
+            raise SpecError("split", split, "nothing: the source is one COCO file, which has no splits")
+        fields["data"] = {**fields["data"], "judge": split}
+    if device is not None:
+        fields["run"] = {**fields.get("run", {}), "device": device}
     config = config_of({**fields, "weights": None, "freeze": []})
     task = config.open(classes=tuple(run["classes"]))
     model = task.build().model

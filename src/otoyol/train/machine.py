@@ -42,7 +42,7 @@ def connect(run: Run, recipe: Recipe) -> Fabric:
     """The engine for this process, its process group joined. Raises SpecError for a device that is not there."""
     world = int(os.environ.get("WORLD_SIZE", "1"))
     local = int(os.environ.get("LOCAL_WORLD_SIZE", str(world)))
-    device = _device(run.device)
+    device = find_device(run.device)
     if recipe.precision == "16-mixed" and device.type == "cpu":
         raise SpecError("recipe.precision", recipe.precision, "bf16-mixed or 32-true on a CPU")
     precision: dict[str, Any] = {"precision": recipe.precision}
@@ -84,7 +84,8 @@ def _join(world: int, kind: str) -> None:
     )  # fmt: skip
 
 
-def _device(name: str | None) -> torch.device:
+def find_device(name: str | None) -> torch.device:
+    """torch's device of that name, by default a GPU where there is one. Raises SpecError where it is not here."""
     try:
         device = torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
         torch.empty(1, device=device)

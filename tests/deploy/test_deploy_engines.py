@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 import torch
 
+import otoyol
 from otoyol.cli.main import run as command
-from otoyol.deploy import Artifact, Best, choose, load_engine
+from otoyol.deploy import Artifact, Best, choose, export_onnx, load_engine
 from otoyol.deploy import best as keeping
 from otoyol.deploy import engines as engine_list
 from otoyol.deploy.bench import BURST, ROUNDS, Bench, Row, bench, race
@@ -54,6 +55,20 @@ def test_a_bench_ranks_what_ran_and_says_why_others_did_not(classifier, monkeypa
     told = found.to_mapping()
     assert told["best"]["2"] == found.best(2).engine
     assert json.loads(json.dumps(told, allow_nan=False)) == told
+
+
+def test_memory_does_not_depend_on_the_order(tmp_path: Path) -> None:
+    model = otoyol.nn.build("custom@depths=2,widths=768,input=3x8x8,head=3").eval()
+    held = sum(value.numel() * value.element_size() for value in model.state_dict().values())
+    assert held > 70e6  # much more than a process grows by of itself
+    artifact = Artifact(export_onnx(model, tmp_path / "model.onnx").path)
+    rows: dict[str, list[int]] = {"eager": [], "ort": []}
+    for order in (("eager", "ort"), ("ort", "eager")):
+        for row in bench(artifact, order, threads=1, batches=(1,), seconds=0.01).rows:
+            rows[row.engine].append(row.grown_bytes or 0)
+    for first, second in rows.values():
+        assert min(first, second) > 0.8 * held  # weights live somewhere, whoever comes first
+        assert abs(first - second) < 0.5 * held
 
 
 def test_an_engine_with_other_outputs_never_wins(classifier, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,8 +6,6 @@ the caches full of others' weights and the others' threads still awake. So a slo
 
 from __future__ import annotations
 
-import gc
-import os
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -18,6 +16,7 @@ import numpy as np
 
 from otoyol.deploy.artifact import Artifact
 from otoyol.deploy.engines import ENGINES, Session, load_engine, obstacle, version
+from otoyol.deploy.memory import grown_bytes
 from otoyol.deploy.verify import difference, images
 from otoyol.errors import OtoyolError, SpecError
 from otoyol.measure.fingerprint import cores, processor
@@ -35,8 +34,8 @@ Array = np.ndarray[Any, Any]
 
 class Row(NamedTuple):
     """One engine at one batch. ``error``: the largest difference from the reference over the largest output.
-    ``grown_bytes``: how much this process grew while the engine loaded and ran once (None where the system does not
-    tell). ``problem``: why there is nothing else."""
+    ``grown_bytes``: how much a process of its own grows while the engine loads and runs once
+    (:mod:`otoyol.deploy.memory`; None where the system does not tell). ``problem``: why there is nothing else."""
 
     engine: str
     batch: int
@@ -138,23 +137,26 @@ def _at(
                 row = Row(name, batch, problem=str(error))
         rows[name] = row
     times = race({name: session.run for name, session in loaded.items()}, image, seconds, seed)
-    return [rows[name]._replace(timing=times[name]) if name in times else rows[name] for name in engines]
+    # After the race, which other processes would disturb.
+    return [
+        rows[name]._replace(timing=times[name], grown_bytes=grown_bytes(artifact, name, batch, threads))
+        if name in times
+        else rows[name]
+        for name in engines
+    ]
 
 
 def _load(
     name: str, artifact: Artifact, image: Array, expected: Sequence[Array], batch: int, threads: int
 ) -> tuple[Session, Row]:
-    gc.collect()
-    before, began = resident_bytes(), time.perf_counter()
+    began = time.perf_counter()
     session = load_engine(name, artifact, batch, threads)
     took = time.perf_counter() - began
     outputs = [np.array(output) for output in session.run(image)]
-    after = resident_bytes()
     error = max(difference(ours, theirs) for ours, theirs in zip(outputs, expected, strict=True))
-    grown = None if before is None or after is None else max(0, after - before)
     most = TOLERANCE[artifact.metadata.precision]
     problem = "" if error <= most else f"its outputs differ by {error:.1e}; at most {most:.0e}"
-    return session, Row(name, batch, None, error, grown, took, problem)
+    return session, Row(name, batch, None, error, None, took, problem)
 
 
 def _reference(artifact: Artifact) -> str:
@@ -190,12 +192,3 @@ def race(
                 times[name].append(clock() - began)
         rounds += 1
     return {name: timing(samples) for name, samples in times.items()}
-
-
-def resident_bytes() -> int | None:
-    """This process's resident memory; None where the system does not tell."""
-    try:
-        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-    except (OSError, ValueError, IndexError):
-        return None
-    return pages * os.sysconf("SC_PAGE_SIZE")

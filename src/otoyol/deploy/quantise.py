@@ -84,8 +84,8 @@ def quantise(
     classes = metadata.design.head.classes
     if len(test.classes) != classes:
         raise SpecError("data", f"{len(test.classes)} classes", f"the artifact's {classes}")
-    for images in (calibration, test):  # labels are numbers: in another order every answer would be wrong
-        for given, known in zip(images.classes, metadata.classes, strict=False):
+    for split in (calibration, test):  # labels are numbers: in another order every answer would be wrong
+        for given, known in zip(split.classes, metadata.classes, strict=False):
             if given != known:
                 raise SpecError("data.classes", given, f"{known!r} in its place, the artifact's names in their order")
     if not 0 <= max_drop < 1:

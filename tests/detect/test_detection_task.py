@@ -230,3 +230,17 @@ def test_a_run_is_judged_over_any_list(task: Detection, tmp_path: Path) -> None:
         len(load_run(path, split="tset").task.validation)
     with pytest.raises(SpecError, match="split: got val; allowed: nothing"):
         load_run(path, data="some.json", split="val")
+
+
+@pytest.mark.parametrize(("kind", "alike"), [("retinanet", True), ("fcos", False)])
+def test_what_passes_change_is_what_the_documentation_says(tmp_path: Path, kind: str, alike: bool) -> None:
+    """FCOS divides by the foreground of its pass: images of one box and of two count otherwise alone than together."""
+    spec = f"{V2},norm=group,norm.groups=4"
+    detector = {**SMALL, **NORMED, "kind": kind, "min_size": 60, "max_size": 80}
+    task = config(data(tmp_path), spec=spec, detector=detector).open()
+    model = built(task)
+    samples = [task.train.sample(index) for index in range(2)]
+    with torch.no_grad():
+        whole = float(task.loss(model, task.collate(samples)).total)
+        passes = [float(task.loss(model, task.collate([sample])).total) for sample in samples]
+    assert (sum(passes) / 2 == pytest.approx(whole, rel=1e-4)) is alike

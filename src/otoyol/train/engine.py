@@ -228,7 +228,7 @@ class Trainer:
         raise Stopped(self.saved)
 
     def _step(self, batches: Iterator[Fetched]) -> None:
-        """One optimiser step; the gradient is the mean over the global batch."""
+        """One optimiser step; the gradient is the mean of the passes' on all ranks, weighted by their samples."""
         recipe, step = self.recipe, self.state.step
         lr = recipe.optimiser.lr * factor(recipe.schedule, step, self.steps)
         set_lr(self.optimiser, lr)

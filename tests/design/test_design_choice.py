@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from otoyol.cli.main import run
-from otoyol.design import TASKS, check_free, choose, space_for, unfit_for_detection, wish_for
+from otoyol.cost import count
+from otoyol.design import TASKS, check_free, choose, rivals_of, space_for, unfit_for_detection, wish_for
 from otoyol.errors import OtoyolError, SpecError
 from otoyol.search import Design, Objective, structures
 from otoyol.spec import edit, parse
@@ -98,6 +100,30 @@ def test_what_a_budget_bounds_is_not_minimised():
     assert least(["macs<=4G"], latencies=["ort,b1,t1"]) == ["train_bytes", "latency_ms@ort,b1,t1"]
     assert least(["latency_ms<=9@ort,b1,t1"], latencies=["ort,b1,t1"]) == ["train_bytes"]
     assert least(["train_bytes<=100Mi"], minimize=["train_bytes"]) == ["train_bytes"]
+
+
+def test_a_latency_budget_alone_is_what_rivals_are_matched_by():
+    wish = partial(wish_for, "classification", image="3x64x64", latencies=["ort,b1,t2"], place=lambda _: "ort,b1,t2")
+    assert wish(budgets=["latency_ms<=9@ort"]).equal == "latency_ms@ort,b1,t2"
+    assert wish(budgets=["latency_ms<=9@ort", "params<=9M"]).equal == "params"
+    assert wish(budgets=["depth>=9"]).equal == wish().equal == "macs"
+
+
+def test_rivals_are_as_quick_both_ways():
+    """The law is here alone: depth times width squared, in ms; every stage of the chosen design counts as much."""
+
+    def law(spec, depths, widths):
+        return (depths * widths**2).sum(axis=1) / 1e3
+
+    def ms(spec):
+        return sum(stage.depth * stage.width**2 for stage in spec.stages) / 1e3
+
+    chosen = parse("resnetv2_50@input=3x64x64,depths=1-2-4-1,widths=256-192-128-256,head=10")
+    for rival in rivals_of(chosen, "latency_ms@ort,b1,t2", law):
+        assert ms(rival.scaled.spec) == pytest.approx(ms(chosen), rel=0.01)
+        assert ms(rival.ours.spec) == pytest.approx(ms(rival.spec), rel=0.01)
+        assert rival.scaled.quantity == "latency_ms@ort,b1,t2"
+        assert abs(count(rival.scaled.spec).macs / count(chosen).macs - 1) > 0.05
 
 
 def test_nothing_fits(tmp_path: Path, capsys: pytest.CaptureFixture[str]):

@@ -187,6 +187,21 @@ def test_the_commands_make_the_same_front(folders: dict[str, Path]) -> None:
     assert [timing["engine"] for timing in seen["timed"]] == ["eager", "ort"]
 
 
+def test_the_commands_hold_latency_equal_by_its_table(result: job.Result) -> None:
+    """The second of two tables is the one that the budget names."""
+    from otoyol.design.files import commands_sh
+
+    rivals = tuple(rival._replace(scaled=rival.scaled._replace(within=True)) for rival in result.rivals)
+    given = result._replace(
+        wish=result.wish._replace(equal="latency_ms@ort,b8,t1"), rivals=rivals,
+        predicted={"ort,b1,t1": (), "ort,b8,t1": ()},
+    )  # fmt: skip
+    lines = commands_sh(given, "en", ["latency-1.json", "latency-2.json"], None).splitlines()
+    compared = [line for line in lines if line.startswith("otoyol compare")]
+    assert len(compared) == 2
+    assert all(line.startswith("otoyol compare --equal latency --table latency-2.json spec.yaml ") for line in compared)
+
+
 @pytest.mark.parametrize(("limit", "holds"), [(2.0, True), (1.0, False)])
 def test_a_latency_budget_is_judged_by_what_was_measured(result: job.Result, limit: float, holds: bool) -> None:
     """Measured 1.5 ms where 1.2 were predicted: 25% more, within 2 ms and not within 1."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 
 import pytest
@@ -74,6 +75,43 @@ def test_an_interruption_loses_nothing(tmp_path):
     assert engine.loaded == 0
 
 
+def test_other_designs_extend_a_finished_table(tmp_path):
+    """24 designs, then 36 of which 6 are known: 30 more are run, and the first 24 are not forgotten to be there."""
+    first, path = random_designs(24, **SMALL), tmp_path / "t.json"
+    second = [*first[:6], *random_designs(30, seed=5, **SMALL)]
+    for designs, ran, held in ((first, 24, 24), (second, 30, 54), (first, 0, 54), (second, 0, 54)):
+        engine = Fake()
+        table = build_table(engine, designs, path=path, clock=engine.clock, seconds=1e9, goal=0.0)
+        assert engine.loaded == (ran + 1 if ran else 0)  # and the anchor
+        assert len({n.spec for n in table.networks}) == len(table.networks) == held and table.finished
+    assert {n.spec for n in table.networks} == {otoyol.to_text(spec) for spec in [*first, *second]}
+
+
+def test_more_seconds_extend_a_finished_table(tmp_path):
+    designs, path, held = random_designs(60, **SMALL), tmp_path / "t.json", []
+    for seconds in (0.8, 0.4, 0.8, 1.6, 1.6):
+        engine = Fake()
+        table = build_table(engine, designs, path=path, clock=engine.clock, seconds=seconds, goal=0.0)
+        held.append(len(table.networks))
+        assert table.finished and (engine.loaded == 0) == (len(held) in (2, 3, 5))
+    assert held[0] == held[1] == held[2] < held[3] == held[4] < 60
+    assert table.elapsed == pytest.approx(1.6, abs=0.4)  # the second time it was not begun from nothing
+
+
+def test_a_table_of_before_pools_were_noted_is_of_the_designs_that_it_has(tmp_path):
+    first, path = random_designs(24, **SMALL), tmp_path / "t.json"
+    engine = Fake()
+    elapsed = build_table(engine, first, path=path, clock=engine.clock, seconds=1e9).elapsed
+    fields = json.loads(path.read_text())
+    del fields["pools"]
+    path.write_text(json.dumps(fields))
+    engine = Fake()
+    assert len(build_table(engine, first, path=path, clock=engine.clock, seconds=elapsed / 2).networks) == 24
+    assert engine.loaded == 0
+    table = build_table(engine, random_designs(6, seed=9, **SMALL), path=path, clock=engine.clock, seconds=elapsed / 2)
+    assert len(table.networks) == 30
+
+
 def test_time_is_kept_and_progress_told():
     engine, said = Fake(), []
     designs = random_designs(60, **SMALL)
@@ -121,6 +159,9 @@ def test_what_is_refused():
         build_table(Fake(), [])
     with pytest.raises(SpecError, match="rounds"):
         build_table(Fake(), random_designs(1, **SMALL), rounds=2)
+    for seconds in (0.0, -3.0, math.nan, math.inf):
+        with pytest.raises(SpecError, match="seconds: got"):
+            build_table(Fake(), random_designs(1, **SMALL), seconds=seconds)
 
 
 def test_random_designs_cover_blocks_and_repeat_by_seed():

@@ -8,7 +8,7 @@ import pytest
 from _fake import Fake
 
 import otoyol.measure
-from otoyol.cli.main import run
+from otoyol.cli.main import main, run
 
 SPACE = """
 base: resnet18@input=3x32x32
@@ -73,3 +73,71 @@ def test_a_table_from_elsewhere_is_refused(prepared, tmp_path, capsys):
 def test_a_folder_that_is_not_there(prepared, tmp_path, capsys):
     assert run(["measure", *prepared[:2], "--table", str(tmp_path / "none" / "t.json")]) == 2
     assert "cannot write" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("minutes", ["nan", "-3", "0", "inf", "-inf"])
+def test_minutes_that_mean_nothing_are_refused(prepared, tmp_path, capsys, minutes):
+    assert run(["measure", *prepared, "--minutes", minutes]) == 2
+    told = capsys.readouterr().err
+    assert told.startswith("otoyol: minutes: got ") and told.count("\n") == 1
+    assert not (tmp_path / "latency.json").exists()
+
+
+def held(path):
+    return len(json.loads(path.read_text())["networks"])
+
+
+def test_another_space_and_more_minutes_are_not_ignored(prepared, tmp_path, capsys, monkeypatch):
+    """24 designs of one space, then 24 wider ones: 48. Without a space the table stays as it is."""
+    table, other = tmp_path / "latency.json", tmp_path / "other.yaml"
+    other.write_text(SPACE.replace("low: 8, high: 64", "low: 72, high: 128"))
+    design = "resnet18@input=3x32x32,widths=16-24-32-40"
+    assert run(["measure", *prepared]) == 0
+    assert held(table) == 24
+    assert run(["measure", "--space", str(other), "--table", str(table), "--minutes", "5", design]) == 0
+    assert held(table) == 48
+    before = table.read_bytes()
+    assert run(["measure", *prepared]) == 0
+    assert run(["measure", "--table", str(table), design]) == 0
+    assert table.read_bytes() == before
+    capsys.readouterr()
+    assert run(["measure", "--table", str(table), "--minutes", "5"]) == 2  # more of which designs?
+    assert "space: got nothing; allowed: the --space that" in capsys.readouterr().err
+    assert table.read_bytes() == before
+
+
+def test_more_minutes_go_on_where_fewer_ended(prepared, tmp_path, monkeypatch):
+    """The clock is the fake engine's: a table of 12 networks, the fewest, is done in no time."""
+    table = tmp_path / "latency.json"
+    real = otoyol.measure.build_table
+    monkeypatch.setattr(
+        otoyol.measure, "build_table", lambda engine, *rest, **more: real(engine, *rest, **more, clock=engine.clock)
+    )
+    assert run(["measure", *prepared, "--minutes", "1e-6"]) == 0
+    assert held(table) == 12
+    assert run(["measure", *prepared]) == 0  # as long as it was asked for before
+    assert held(table) == 12
+    assert run(["measure", *prepared, "--minutes", "2"]) == 0
+    assert held(table) == 24
+
+
+@pytest.mark.parametrize(("lang", "words"), [("en", ("keeps what was measured", "the same command")),
+                                             ("tr", ("saklıyor", "aynı komut"))])  # fmt: skip
+def test_an_interruption_is_told_of(prepared, tmp_path, capsys, monkeypatch, lang, words):
+    rounds = []
+
+    def interrupt(_, tongue):
+        rounds.append(tongue)
+        if len(rounds) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("otoyol.cli.measure._show", interrupt)
+    monkeypatch.setattr("sys.argv", ["otoyol", "measure", *prepared, "--lang", lang])
+    with pytest.raises(SystemExit, match="130"):
+        main()
+    out, err = capsys.readouterr()
+    assert out == "" and err.count("\n") == 1
+    assert all(word in err for word in (*words, "latency.json"))
+    assert held(tmp_path / "latency.json") == 12
+    assert run(["measure", *prepared]) == 0  # the same command
+    assert held(tmp_path / "latency.json") == 24

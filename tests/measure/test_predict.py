@@ -105,13 +105,45 @@ def test_arrays_of_designs_are_scored_as_each_alone(predictor, text):
         assert told[row] == pytest.approx(predictor.predict(otoyol.edit(structure, columns)).ms, rel=1e-9)
 
 
-def test_without_tables_scores_are_the_same_and_take_no_memory(predictor):
+def held(scorer):
+    """Bytes of everything that the scorer keeps in arrays, counted here."""
+    kept = scorer.remembered
+    return kept.numbers.nbytes + sum(table.nbytes for tables in kept.tables.values() for table in tables.values())
+
+
+@pytest.mark.parametrize(
+    ("most", "largest", "pairs"),
+    [(1, 1 << 22, 0), (300_000, 1 << 22, 0), (4_600_000, 1 << 22, 2), (1 << 30, 512 * 512 - 1, 0)],
+)
+def test_memory_stays_under_its_limit_and_scores_stay_the_same(predictor, most, largest, pairs):
+    """Widths from 8 to 2,000 at random: 256 to 512 of them, so that the pairs at each of three transitions take 2 MiB.
+    There is room for so many ``pairs``."""
     spec = otoyol.parse("resnet18@input=3x64x64")
     rng = np.random.default_rng(1)
-    depths, widths = rng.integers(1, 5, (120, 4)), 4 * rng.integers(1, 40, (120, 4))
-    tables, bare = Scorer(predictor), Scorer(predictor, largest_table=64 * 64 - 1)
-    assert bare(spec, depths, widths) == pytest.approx(tables(spec, depths, widths), rel=1e-12)
-    assert tables.table_bytes - bare.table_bytes >= 3 * 64 * 64 * 8  # a pair of widths at each of three transitions
+    tables, capped = Scorer(predictor, most_bytes=1 << 40), Scorer(predictor, largest, most)
+    for _ in range(3):
+        depths, widths = rng.integers(1, 5, (150, 4)), 4 * rng.integers(2, 500, (150, 4))
+        assert capped(spec, depths, widths) == pytest.approx(tables(spec, depths, widths), rel=1e-12)
+        assert held(capped) == capped.table_bytes <= max(most, 65_537 * 4)
+    assert held(tables) >= 3 * 512 * 512 * 8
+    assert held(capped) // (512 * 512 * 8) == pairs
+
+
+def test_the_structure_used_longest_ago_is_forgotten(predictor):
+    """One of three has room: each is scored as by a scorer of its own."""
+    specs = [otoyol.parse(f"resnet18@input=3x{size}x{size}") for size in (32, 48, 64)]
+    rng = np.random.default_rng(2)
+    depths, widths = rng.integers(1, 5, (60, 4)), 16 * rng.integers(1, 20, (60, 4))
+    alone = []
+    for spec in specs:
+        one = Scorer(predictor)
+        alone.append((one(spec, depths, widths), held(one)))
+    shared = Scorer(predictor, most_bytes=int(1.2 * max(size for _, size in alone)))
+    for _ in range(2):
+        for spec, (told, _) in zip(specs, alone, strict=True):
+            np.testing.assert_allclose(shared(spec, depths, widths), told, rtol=1e-12)
+            assert held(shared) == shared.table_bytes <= shared.remembered.most_bytes
+    assert len(shared.remembered.tables) < 3
 
 
 def test_impossible_rows_are_not_a_number(predictor):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -13,11 +14,13 @@ from otoyol.cli.output import Item, Table, write, write_json
 from otoyol.cli.words import language, number, word
 
 if TYPE_CHECKING:
-    from otoyol.measure import Latency, Predictor, Progress
+    from otoyol.measure import Engine, Latency, Predictor, Progress
+    from otoyol.measure import Table as LatencyTable
     from otoyol.spec import Spec
 
 EngineName = Literal["ort", "eager", "eager-nhwc", "compile"]
 DType = Literal["float32", "float64", "bfloat16", "float16"]
+USUAL_SECONDS = 600.0
 POOL = 1_000  # designs among which a table chooses what to measure
 
 
@@ -29,22 +32,20 @@ def measure(
     threads: Annotated[int, option("threads", "--threads")] = 1,
     batch: Annotated[int, option("measure_batch", "--batch")] = 1,
     dtype: Annotated[DType, option("measure_dtype", "--dtype")] = "float32",
-    minutes: Annotated[float, option("minutes", "--minutes")] = 10.0,
-    seed: Annotated[int, option("seed", "--seed")] = 0,
+    minutes: Annotated[float | None, option("minutes", "--minutes")] = None,
+    seed: Annotated[int | None, option("seed", "--seed")] = None,
     json: Json = False,
     lang: Lang = None,
 ) -> None:
-    from otoyol.measure import Predictor, build_table, find_engine, pace_now
+    from otoyol.errors import SpecError
+    from otoyol.measure import Predictor, find_engine, pace_now
 
     tongue = language(lang)
+    if minutes is not None and not 0 < minutes < inf:
+        raise SpecError("minutes", minutes, "a finite number above 0")
     wanted = [read_spec(text) for text in specs]
     running = find_engine(engine, threads=threads, batch=batch, dtype=dtype)
-    designs = _pool(space, seed)
-    made = build_table(
-        running, designs, path=table, seconds=minutes * 60, seed=seed, progress=lambda p: _show(p, tongue)
-    )
-    if sys.stderr.isatty():
-        print(file=sys.stderr)
+    made = _made(running, table, space, minutes, seed, tongue)
     pace = pace_now(running, made) if wanted else 1.0
     predictor = Predictor(made, running.rules).at(pace)
     if not made.unseen:  # so that no later command has to find it again
@@ -55,6 +56,37 @@ def measure(
         write_json(_facts(predictor, wanted, found, pace))
     else:
         write(_page(predictor, table, wanted, found, pace, tongue))
+
+
+def _made(
+    engine: Engine, path: Path, space: Path | None, minutes: float | None, seed: int | None, lang: str
+) -> LatencyTable:
+    """The table of ``path``: as it is where it is finished and nothing more is asked, otherwise begun, gone on with or
+    extended. Raises SpecError where it was measured for other designs and it is not said for which to go on."""
+    from otoyol.errors import SpecError
+    from otoyol.measure import build_table, fingerprint, load_table
+    from otoyol.measure.build import measured_for, text_of
+
+    before = load_table(path, fingerprint(engine)) if path.exists() else None
+    if before is not None and before.finished and (space, minutes, seed) == (None, None, None):
+        return before
+    designs = _pool(space, seed or 0)
+    span = measured_for(before, [text_of(spec) for spec in designs]) if before else None
+    if before and before.networks and not span and (space, seed) == (None, None):
+        raise SpecError("space", "nothing", f"the --space that {path} was measured for, or another --table")
+    seconds = 60 * minutes if minutes else span.asked if span and span.asked else USUAL_SECONDS
+    try:
+        made = build_table(
+            engine, designs, path=path, seconds=seconds, seed=seed or 0,
+            progress=lambda p: _show(p, lang),
+        )  # fmt: skip
+    except KeyboardInterrupt:
+        if path.exists():
+            print("\n" * sys.stderr.isatty() + word("measure.kept", lang, path=str(path)), file=sys.stderr, flush=True)
+        raise
+    if sys.stderr.isatty():
+        print(file=sys.stderr)
+    return made
 
 
 def _pool(space: Path | None, seed: int) -> list[Spec]:

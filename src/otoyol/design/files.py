@@ -131,8 +131,10 @@ def commands_sh(result: Result, lang: str, tables: list[str], trials: str | None
     wish = result.wish
     pick = result.choice.position + 1 if result.choice.picked else None
     again = shlex.join(design_words(wish, lang, tables, trials, pick, "OUT")).removesuffix("OUT") + '"$out"'
+    quantity, _, where = wish.equal.partition("@")
+    equal = ["latency", "--table", tables[[*result.predicted].index(where)]] if where else [quantity]
     compare = [
-        ["otoyol", "compare", "--equal", wish.equal, "spec.yaml", to_text(rival.spec)]
+        ["otoyol", "compare", "--equal", *equal, "spec.yaml", to_text(rival.spec)]
         if rival.scaled.within
         else ["otoyol", "compare", "spec.yaml", to_text(rival.scaled.spec)]  # as near as it gets
         for rival in result.rivals

@@ -46,7 +46,7 @@ def sections(result: Result, folder: Path, lang: str, command: str, trials: bool
         return say(f"design.title.{key}", lang)
 
     edf = image("edf", "edf_trials" if trials else "edf", designs=len(result.cloud.within))
-    equal = quantity_name(result.wish.equal, lang)
+    equal = quantity_name(result.wish.equal, lang).replace("\n", " ")
     return [
         Section(
             "chosen", title("chosen"), choice_words(result, lang), _facts(result, lang), to_text(result.spec),
@@ -160,7 +160,8 @@ def _equal(result: Result, rival: Rival, lang: str) -> Grid:
     head = tuple(
         say(f"design.equal_head.{key}", lang, rival=rival.name) for key in ("chosen", "scaled", "rival", "ours")
     )
-    caption = say("design.table.equal", lang, rival=rival.name, quantity=quantity_name(result.wish.equal, lang))
+    quantity = quantity_name(result.wish.equal, lang).replace("\n", " ")
+    caption = say("design.table.equal", lang, rival=rival.name, quantity=quantity)
     return Grid(caption, (say("report.quantity_head", lang), *head), tuple(rows))
 
 

@@ -12,7 +12,6 @@ from otoyol.design.tasks import LATENCY, Task, budgets_of, find_task, objectives
 from otoyol.design.verify import Built, Timed, build_and_run, settings, time_all
 from otoyol.errors import OtoyolError
 from otoyol.search import Budget, Found, Objective, Space, parse_budget, placed, search, stream
-from otoyol.search.match import Quantity
 from otoyol.spec import Spec, parse
 
 if TYPE_CHECKING:
@@ -38,7 +37,7 @@ class Wish(NamedTuple):
     own_objectives: bool
     draws: int
     seed: int
-    equal: Quantity
+    equal: str
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -104,7 +103,7 @@ def design(
     choice = choose(found.designs, wish.objectives, pick)
     spec = parse(found.designs[choice.position].spec)
     tell("compare")
-    rivals = rivals_of(spec, wish.equal)
+    rivals = rivals_of(spec, wish.equal, scorers.get(wish.equal))
     front = tuple(values_of(parse(one.spec), wish.keys, scorers) for one in found.designs)
     cloud = sample(wish.space, wish.keys, wish.budgets, scorers, wish.seed)
     rival_values = {rival.name: values_of(rival.spec, wish.keys, scorers) for rival in rivals}

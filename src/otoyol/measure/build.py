@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from hashlib import blake2b
+from math import inf
 from pathlib import Path
 from statistics import median
 from typing import NamedTuple
@@ -15,7 +17,7 @@ from otoyol.measure.designs import macs_of
 from otoyol.measure.engine import Engine
 from otoyol.measure.fingerprint import fingerprint
 from otoyol.measure.fused import FusedOp, fuse
-from otoyol.measure.table import Network, Table, load_table, timing
+from otoyol.measure.table import Network, Span, Table, load_table, timing
 from otoyol.measure.turns import Turns, counted, is_calm, paces, summary
 from otoyol.ops import lower
 from otoyol.spec import Spec, parse, to_text
@@ -51,56 +53,80 @@ def build_table(
 
     Every network runs ``rounds`` times with its operators timed and ``rounds`` times whole, in turns with others, and
     up to three times as often where rounds disagree or were disturbed (:mod:`otoyol.measure.turns`). With ``path`` the
-    table is saved every few seconds and goes on from there after an interruption; a finished one is returned as it is.
-    Raises SpecError where that table was made elsewhere, OtoyolError where it cannot be written.
+    table is saved every few seconds and goes on from there after an interruption. A finished one is returned as it is
+    where it was measured for these designs for as long; for other designs, or for longer, it is extended by what it
+    lacks. Raises SpecError where that table was made elsewhere, OtoyolError where it cannot be written.
     """
     if not designs:
         raise SpecError("designs", "nothing", "at least one design to measure")
     if rounds < 3:
         raise SpecError("rounds", rounds, "at least 3: one timing says nothing about its noise")
+    if not 0 < seconds < inf:
+        raise SpecError("seconds", seconds, "a finite number above 0")
     here = fingerprint(engine)
     table = load_table(path, here) if path is not None and Path(path).exists() else Table(here)
-    if table.finished:
+    texts = [text_of(spec) for spec in designs]
+    pool, span = pool_digest(texts), measured_for(table, texts) or Span(0.0, 0.0)
+    if span.asked >= seconds:
         return table
+    table.finished, table.unseen = False, []
+    table.pools[pool] = span
     if path is not None:
         table.save(path)  # a place that cannot be written is told of now, not after ten minutes
-    builder = _Builder(engine, table, list(designs), rounds, seed, clock)
+    builder = _Builder(engine, table, dict(zip(texts, designs, strict=True)), rounds, seed, clock)
     before, began, saved = table.elapsed, clock(), clock()
     try:
-        while builder.pool:
+        while builder.pool and (len(table.networks) < FEWEST or table.pools[pool].spent < seconds):
             builder.round()
-            table.elapsed = before + clock() - began
+            spent = clock() - began
+            table.elapsed, table.pools[pool] = before + spent, span._replace(spent=span.spent + spent)
             if progress:
-                left = max(seconds - table.elapsed, 0.0)
+                left = max(seconds - table.pools[pool].spent, 0.0)
                 progress(Progress(len(table.networks), len(table.operators), table.elapsed, left,
                                   builder.disagreement, table.noisy))  # fmt: skip
             if len(table.networks) < FEWEST:
                 continue
-            if table.elapsed >= seconds or (builder.disagreement is not None and builder.disagreement < goal):
+            if builder.disagreement is not None and builder.disagreement < goal:
                 break
             if path is not None and clock() - saved > SAVE_SECONDS:
                 table.save(path)
                 saved = clock()
-        table.finished = True
+        table.finished, table.pools[pool] = True, table.pools[pool]._replace(asked=seconds)
     finally:  # Ctrl-C keeps what was measured
         if path is not None:
             table.save(path)
     return table
 
 
+def pool_digest(texts: Iterable[str]) -> str:
+    """Equal for equal sets of designs, given in text form."""
+    return blake2b("\n".join(sorted(set(texts))).encode(), digest_size=8).hexdigest()
+
+
+def measured_for(table: Table, texts: Sequence[str]) -> Span | None:
+    """How long the table was measured for these designs; None where it was for others only. A table of before pools
+    were noted was measured for them where they have all of its networks."""
+    if table.pools:
+        return table.pools.get(pool_digest(texts))
+    if not table.networks or not {network.spec for network in table.networks} <= set(texts):
+        return None
+    return Span(table.elapsed, table.elapsed if table.finished else 0.0)
+
+
 class _Builder:
     def __init__(
-        self, engine: Engine, table: Table, designs: list[Spec], rounds: int, seed: int, clock: Callable[[], float]
+        self, engine: Engine, table: Table, designs: dict[str, Spec], rounds: int, seed: int, clock: Callable[[], float]
     ) -> None:
+        """``designs`` by their texts."""
         self.engine, self.table, self.clock = engine, table, clock
         self.random = random.Random(seed + len(table.networks))  # noqa: S311 (no secrets)
         known = {network.spec for network in table.networks}
-        self.pool = [spec for spec in designs if text_of(spec) not in known]
+        self.pool = [spec for text, spec in designs.items() if text not in known]
         self.random.shuffle(self.pool)
         self.began, self.choosing, self.known = clock(), 0.0, 0
         self.queue: list[Spec] = []
         self.disagreement: float | None = None
-        table.anchor_spec = table.anchor_spec or text_of(min(designs[:64], key=macs_of))
+        table.anchor_spec = table.anchor_spec or text_of(min([*designs.values()][:64], key=macs_of))
         self.turns = Turns(engine.load(parse(table.anchor_spec)), rounds, self.random, [s for _, s in table.anchor])
         self.fused: dict[Spec, list[FusedOp]] = {}
 

@@ -74,6 +74,7 @@ class Law:
             rest = self.trees.predict(batch.x)
         # Beyond what was seen trees stay as they are, so that there the linear law grows on in full.
         seen = self._line(np.minimum(batch.work, self.most))
+        seen = np.maximum(seen, (1 - SHARE) * line)  # further out a part of the line could weigh more than the line
         return np.exp(np.log(line) - (1 - SHARE) * np.log(seen) + rest)
 
     def outside(self, batch: Batch, slack: float = 0.1) -> NDArray[np.bool_]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from copy import copy
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from otoyol.errors import SpecError
+from otoyol.measure.bounds import Bounds
 from otoyol.measure.features import NUMBERS, Batch, Floats, arrays, batch_of, class_names
 from otoyol.measure.fused import FusedOp, Rules, fuse
-from otoyol.measure.law import Law, fit_laws, names_outside
+from otoyol.measure.law import FLOOR, Law, fit_laws, names_outside
 from otoyol.measure.table import Row, Table
 from otoyol.ops import lower
 from otoyol.spec import Spec
@@ -48,26 +49,24 @@ class Overhead(NamedTuple):
 
 
 class OpModel:
-    """Seconds of fused operators: measured ones as measured, others by the law of their class."""
+    """Seconds of fused operators: measured ones as measured, others by the law of their class, within what the measured
+    ones allow (:mod:`otoyol.measure.bounds`); nothing below the ``least`` that was measured."""
 
     def __init__(self, rows: Sequence[Row], trees: int = 120) -> None:
-        parts: dict[str, list[int]] = {}
-        for i, row in enumerate(rows):
-            parts.setdefault(class_of(row.op), []).append(i)
+        parts = _parts(class_of, [row.op for row in rows])
         batches = {name: batch_of(arrays([rows[i].op for i in part])) for name, part in parts.items()}
         seconds = {name: np.array([rows[i].seconds for i in part]) for name, part in parts.items()}
         self.laws = fit_laws(batches, seconds, trees)
         everything = batch_of(arrays([row.op for row in rows]))
         self.fallback = Law(everything, np.array([row.seconds for row in rows]), trees=0)
         self.hits = {row.op: row.seconds for row in rows if not row.noisy}
-        self.hashed: dict[FusedOp, tuple[NDArray[np.uint64], Floats]] = {}
+        self.least = max(FLOOR, min(row.seconds for row in rows))
         alike: dict[FusedOp, list[FusedOp]] = {}
         for op in self.hits:
             alike.setdefault(without_numbers(op), []).append(op)
-        for template, ops in alike.items():
-            codes = hashes(arrays(ops))
-            order = np.argsort(codes)
-            self.hashed[template] = codes[order], np.array([self.hits[op] for op in ops])[order]
+        self.bounds = {
+            sort: Bounds(arrays(ops), np.array([self.hits[op] for op in ops])) for sort, ops in alike.items()
+        }
 
     def columns(self, op: FusedOp, columns: dict[str, NDArray[Any]]) -> Floats:
         """Seconds (n,) of operators that differ from ``op`` in their numbers."""
@@ -83,42 +82,32 @@ class OpModel:
         for name, places in parts.items():
             keys = asked[places[0][0]][1]
             batch = batch_of({key: np.concatenate([asked[i][1][key][rows] for i, rows in places]) for key in keys})
-            told = self.laws.get(name, self.fallback)(batch)
+            told = np.maximum(self.laws.get(name, self.fallback)(batch), self.least)
             ends = np.cumsum([np.count_nonzero(rows) for _, rows in places])
             for (i, rows), part in zip(places, np.split(told, ends[:-1]), strict=True):
                 seconds[i][rows] = part
-        for (op, columns), found in zip(asked, seconds, strict=True):
-            template = without_numbers(op)
-            if template in self.hashed:
-                codes, values = self.hashed[template]
-                wanted = hashes(columns)
-                at = np.minimum(np.searchsorted(codes, wanted), len(codes) - 1)
-                hit = codes[at] == wanted
-                found[hit] = values[at[hit]]
-        return seconds
+        return [self._bounded(op, columns, told) for (op, columns), told in zip(asked, seconds, strict=True)]
 
     def __call__(self, ops: Sequence[FusedOp], hits: bool = True) -> Floats:
-        """Seconds (n,)."""
+        """Seconds (n,); without ``hits`` by the laws alone."""
         seconds = np.empty(len(ops))
-        parts: dict[str, list[int]] = {}
-        for i, op in enumerate(ops):
-            if hits and op in self.hits:
-                seconds[i] = self.hits[op]
-            else:
-                parts.setdefault(class_of(op), []).append(i)
-        for name, part in parts.items():
+        for name, part in _parts(class_of, ops).items():
             batch = batch_of(arrays([ops[i] for i in part]))
-            seconds[part] = self.laws.get(name, self.fallback)(batch)
+            seconds[part] = np.maximum(self.laws.get(name, self.fallback)(batch), self.least)
+        for sort, part in _parts(without_numbers, ops).items() if hits else ():
+            seconds[part] = self._bounded(sort, arrays([ops[i] for i in part]), seconds[part])
         return seconds
+
+    def _bounded(self, op: FusedOp, columns: dict[str, NDArray[Any]], told: Floats) -> Floats:
+        bounds = self.bounds.get(without_numbers(op))
+        return bounds(columns, told) if bounds else told
 
     def warnings(self, ops: Sequence[FusedOp]) -> tuple[str, ...]:
         """What lies outside of what was measured, by class of operators."""
-        parts: dict[str, list[FusedOp]] = {}
-        for op in ops:
-            if op not in self.hits:
-                parts.setdefault(class_of(op), []).append(op)
+        unmeasured = [op for op in ops if op not in self.hits]
         said = []
-        for name, part in parts.items():
+        for name, numbers in _parts(class_of, unmeasured).items():
+            part = [unmeasured[i] for i in numbers]
             if name not in self.laws:
                 said.append(f"{name}: no such operator was measured")
             elif outside := names_outside(self.laws[name], batch_of(arrays(part))):
@@ -132,13 +121,12 @@ def without_numbers(op: FusedOp) -> FusedOp:
     return op._replace(**ones)
 
 
-def hashes(columns: dict[str, NDArray[Any]]) -> NDArray[np.uint64]:
-    """One 64-bit number for every row of shapes."""
-    factors = np.random.default_rng(0).integers(1, 1 << 63, len(NUMBERS), dtype=np.uint64) | np.uint64(1)
-    codes = np.zeros(len(columns["c_in"]), dtype=np.uint64)
-    for name, factor in zip(NUMBERS, factors, strict=True):
-        codes = (codes ^ columns[name].astype(np.uint64)) * factor  # wraps around, as a hash should
-    return codes
+def _parts(sort: Callable[[FusedOp], Any], ops: Sequence[FusedOp]) -> dict[Any, list[int]]:
+    """The operators' numbers by what ``sort`` says of them."""
+    parts: dict[Any, list[int]] = {}
+    for i, op in enumerate(ops):
+        parts.setdefault(sort(op), []).append(i)
+    return parts
 
 
 @lru_cache(maxsize=1 << 16)
@@ -149,7 +137,12 @@ def class_of(op: FusedOp) -> str:
 
 class Predictor:
     """Fitted on a table. ``errors`` are those of its networks, each predicted by laws that had not seen it:
-    measured / predicted - 1. Raises SpecError where the table holds too little."""
+    measured / predicted - 1. Raises SpecError where the table holds too little.
+
+    A prediction never falls where only a stage's depth grows, or only its width among widths that are laid out alike:
+    that keep each operator's sort (whether channels, and those of a group, are multiples of 8; grouped, depthwise or
+    neither; the engine's layout) and add or take away no operator. It may fall, and often does so in truth, where a
+    width becomes a multiple of 8, or equals its neighbour's so that a projection or a reorder is saved."""
 
     def __init__(self, table: Table, rules: Rules, folds: int = FOLDS) -> None:
         if len(table.networks) < FEWEST:
@@ -160,7 +153,7 @@ class Predictor:
         self.predicted = np.array(table.unseen) if known else out_of_fold(table, folds)
         counts = np.array([len(table.networks[i].steps) for i in table.trusted], dtype=float)
         measured = np.array([table.whole(i) for i in table.trusted])
-        self.overhead = fit_overhead(self.predicted, counts, measured)
+        self.overhead = fit_overhead(self.predicted, counts, measured, self.model.least)
         self.errors = measured / self.overhead(self.predicted, counts) - 1
         self.low, self.high = interval(self.errors)
 
@@ -208,20 +201,22 @@ def out_of_fold(table: Table, folds: int = FOLDS) -> Floats:
     return sums
 
 
-def fit_overhead(sums: Floats, counts: Floats, measured: Floats) -> Overhead:
+def fit_overhead(sums: Floats, counts: Floats, measured: Floats, least: float = 0.0) -> Overhead:
     """The line from sums to whole networks that leaves the smallest relative errors; two rounds, the second without
-    the tenth that fits worst."""
+    the tenth that fits worst. No operator of ``least`` seconds or more makes a network quicker: timing one cannot take
+    longer than the quickest seemed to."""
     from sklearn.linear_model import LinearRegression
 
-    columns = np.stack([sums, counts, np.ones_like(sums)], axis=1) / measured[:, None]
-    scale = columns.max(axis=0)
+    ones = np.ones_like(sums)  # twice, so that the constant may be negative where nothing else may
+    columns = np.stack([sums - least * counts, counts, ones, -ones], axis=1) / measured[:, None]
+    scale = np.abs(columns).max(axis=0)
     keep = np.ones(len(sums), dtype=bool)
     for _ in range(2):
-        line = LinearRegression(fit_intercept=False).fit(columns[keep] / scale, np.ones(keep.sum()))
+        line = LinearRegression(fit_intercept=False, positive=True).fit(columns[keep] / scale, np.ones(keep.sum()))
         error = np.abs(columns / scale @ line.coef_ - 1)
         keep = error <= np.quantile(error, 0.9)
-    slope, per_op, constant = (line.coef_ / scale).tolist()
-    return Overhead(slope, per_op, constant)
+    slope, more, above, below = (line.coef_ / scale).tolist()
+    return Overhead(slope, more - slope * least, above - below)
 
 
 def interval(errors: Floats) -> tuple[float, float]:

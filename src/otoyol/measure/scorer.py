@@ -2,8 +2,8 @@
 
 Designs that share a structure differ in depths and widths only, so a network's time is the stem's, plus for every stage
 its first block's (which depends on two widths) and its others' (on one), plus the tail's. The tables of blocks fill as
-widths occur. Equal to :meth:`Predictor.predict` design by design, but for a reorder more or less where channels are
-no multiples of 4.
+widths occur, within a limit of memory (:mod:`otoyol.measure.remembered`). Equal to :meth:`Predictor.predict` design by
+design, but for a reorder more or less where channels are no multiples of 4.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from otoyol.cost.planning import plan_columns
 from otoyol.measure.features import NUMBERS, Floats, tail_code
 from otoyol.measure.fused import FusedOp, Group, Rules, fuse
 from otoyol.measure.predict import Predictor, without_numbers
+from otoyol.measure.remembered import LARGEST_TABLE, MOST_BYTES, Remembered
 from otoyol.ops import Op, lower
 from otoyol.ops.attention import squeezed
 from otoyol.ops.block import Sizes, lower_block
@@ -30,8 +31,9 @@ from otoyol.spec.plan import StagePlan
 
 Ints = NDArray[np.int64]
 FIRST, SECOND, LATER, LAST, TAIL = range(5)  # LATER stands for all between the second and the last
-LARGEST_TABLE = 1 << 24  # entries of one block's table of widths
 ROWS = 65_536  # that are evaluated at a time
+MOST_PROGRAMS = 4_096  # of a structure; they are made anew when they are forgotten
+MOST_STRUCTURES = 4_096
 
 
 class Piece(NamedTuple):
@@ -55,6 +57,17 @@ class Program(NamedTuple):
     others: int
 
 
+class Known(NamedTuple):
+    """A block's seconds by the codes of pairs of widths: of every code where it has a table, otherwise of ``codes``."""
+
+    codes: Ints | None
+    seconds: Floats
+
+    def at(self, codes: Ints) -> Ints:
+        """Where the seconds of codes are."""
+        return codes if self.codes is None else np.searchsorted(self.codes, codes)
+
+
 class Alike(NamedTuple):
     """Rows of one program. depths: (N, stages); ids: the widths' numbers, (N,) a stage."""
 
@@ -76,11 +89,13 @@ class Alike(NamedTuple):
 
 class Scorer:
     """Called as ``scorer(structure, depths, widths)`` with integer arrays (N, stages): milliseconds (N,), NaN where a
-    design is impossible. Widths are looked up in tables of at most ``largest_table`` pairs, beyond which every pair is
-    evaluated anew."""
+    design is impossible. What it remembers of blocks takes at most ``most_bytes``, whatever the spaces, in tables of at
+    most ``largest_table`` entries; what has no room is evaluated anew each time, with equal results."""
 
-    def __init__(self, predictor: Predictor, largest_table: int = LARGEST_TABLE) -> None:
-        self.predictor, self.largest_table = predictor, largest_table
+    def __init__(
+        self, predictor: Predictor, largest_table: int = LARGEST_TABLE, most_bytes: int = MOST_BYTES
+    ) -> None:  # fmt: skip
+        self.predictor, self.remembered = predictor, Remembered(largest_table, most_bytes)
         self.of: dict[Spec, _Structure] = {}
 
     @cached_property
@@ -90,22 +105,22 @@ class Scorer:
 
     def __call__(self, structure: Spec, depths: Ints, widths: Ints) -> Floats:
         if structure not in self.of:
-            self.of[structure] = _Structure(self.predictor, structure, self.largest_table)
+            if len(self.of) >= MOST_STRUCTURES:
+                del self.of[next(iter(self.of))]
+            self.of[structure] = _Structure(self.predictor, structure, self.remembered)
         return self.of[structure](depths, widths) * 1e3
 
     @property
     def table_bytes(self) -> int:
         """What the tables of all structures take."""
-        return sum(one.index.nbytes + sum(table.nbytes for table in one.tables.values()) for one in self.of.values())
+        return self.remembered.bytes
 
 
 class _Structure:
-    def __init__(self, predictor: Predictor, spec: Spec, largest_table: int) -> None:
-        self.predictor, self.spec, self.largest_table = predictor, spec, largest_table
+    def __init__(self, predictor: Predictor, spec: Spec, remembered: Remembered) -> None:
+        self.predictor, self.spec, self.remembered = predictor, spec, remembered
         self.programs: dict[int, Program] = {}
-        self.tables: dict[Key, Floats] = {}
-        self.index = np.full(65_537, -1, dtype=np.int64)  # widths in the order they were met
-        self.known = 0
+        self.alike: dict[tuple[Piece, ...], tuple[Piece, ...]] = {}  # blocks that many programs share
 
     def __call__(self, depths: Ints, widths: Ints) -> Floats:
         cells = columns(self.spec, {"depths": depths, "widths": widths})
@@ -120,11 +135,11 @@ class _Structure:
         groups = []
         for here in parts:
             program = self._program(int(signs[here[0]]), depths[here[0]], widths[here[0]])
-            ids = [self._ids(widths[here, stage]) for stage in range(widths.shape[1])]
+            ids = [self.remembered.number(widths[here, stage]) for stage in range(widths.shape[1])]
             groups.append(Alike(program, depths[here], ids))
-        self._fill(groups)
+        known = self._fill(groups)
         for here, group in zip(parts, groups, strict=True):
-            result[here] = self._score(group)
+            result[here] = self._score(group, known)
         return result
 
     def _signatures(self, plans: Sequence[StagePlan], depths: Ints, size: int) -> Ints:
@@ -162,101 +177,72 @@ class _Structure:
 
     def _program(self, sign: int, depths: Ints, widths: Ints) -> Program:
         if sign not in self.programs:
+            if len(self.programs) >= MOST_PROGRAMS:
+                self.programs.clear()
+                self.alike.clear()
             self.programs[sign] = self._prepare(depths, widths)
         return self.programs[sign]
 
-    def _score(self, group: Alike) -> Floats:
+    def _score(self, group: Alike, known: dict[Key, Known]) -> Floats:
         program = group.program
         total = np.full(len(group.depths), program.seconds, dtype=np.float64)
         count = np.full(len(group.depths), program.others, dtype=np.float64)
         for stage, position, before, ids, times in group.blocks():
             pieces = program.blocks.get((stage, position), ())
-            total += self._block(pieces, stage, position, before, ids) * times
+            block = known[stage, position, pieces]
+            total += block.seconds[block.at(before * self.remembered.side + ids)] * times
             count += len(pieces) * times
         return self.predictor.overhead(total, count)
 
-    def _fill(self, groups: Sequence[Alike]) -> None:
-        """Evaluate what the tables lack for all groups at once: one question to each law, not one for each block."""
-        lacking: dict[Key, list[Ints]] = {}
+    def _fill(self, groups: Sequence[Alike]) -> dict[Key, Known]:
+        """What all groups need, evaluated at once where tables lack it: few questions to each law, not one for each
+        block."""
+        known: dict[Key, Known] = {}
+        met: dict[Key, list[Ints]] = {}
         for group in groups:
             for stage, position, before, ids, _ in group.blocks():
                 key = (stage, position, group.program.blocks.get((stage, position), ()))
-                table = self._table(key)
-                if table is not None:
-                    codes = before * table.shape[1] + ids
-                    lacking.setdefault(key, []).append(codes[np.isnan(table.ravel()[codes])])
-        asked: list[tuple[FusedOp, dict[str, NDArray[Any]]]] = []
-        wanted: list[tuple[Key, Ints, int]] = []
-        for key, parts in lacking.items():
-            codes = np.unique(np.concatenate(parts))
-            if 0 < len(codes) <= ROWS:  # more are evaluated part by part when they are met
-                side = self._side()
-                asked += self._asked(key, codes // side, codes % side)
-                wanted.append((key, codes, len(key[2])))
+                if key not in met:
+                    met[key], table = [], self.remembered.table(self, key, pairs=position == FIRST and stage > 0)
+                    if table is not None:
+                        known[key] = Known(None, table.reshape(-1))
+                codes = before * self.remembered.side + ids
+                met[key].append(codes[np.isnan(known[key].seconds[codes])] if key in known else codes)
+        lacking = {key: np.unique(np.concatenate(parts)) for key, parts in met.items()}
+        known |= {key: Known(codes, np.zeros(len(codes))) for key, codes in lacking.items() if key not in known}
+        for key, rows, seconds in self._evaluated(lacking):
+            codes = lacking[key][rows]
+            known[key].seconds[known[key].at(codes)] = seconds
+        return known
+
+    def _evaluated(self, lacking: dict[Key, Ints]) -> Iterator[tuple[Key, slice, Floats]]:
+        """Seconds of blocks for the codes of pairs of widths, about ``ROWS`` codes at a time."""
+        batch: list[tuple[Key, slice]] = []
+        size = 0
+        for key, codes in lacking.items():
+            for start in range(0, len(codes), ROWS):
+                batch.append((key, slice(start, start + ROWS)))
+                size += len(codes[batch[-1][1]])
+                if size >= ROWS:
+                    yield from self._told(batch, lacking)
+                    batch, size = [], 0
+        yield from self._told(batch, lacking)
+
+    def _told(
+        self, batch: Sequence[tuple[Key, slice]], lacking: dict[Key, Ints]
+    ) -> Iterator[tuple[Key, slice, Floats]]:
+        side, asked = self.remembered.side, []
+        for key, rows in batch:
+            codes = lacking[key][rows]
+            asked += self._asked(key, codes // side, codes % side)
         told = iter(self.predictor.model.several(asked))
-        for key, codes, number in wanted:
-            self.tables[key].ravel()[codes] = sum((next(told) for _ in range(number)), np.zeros(len(codes)))
-
-    def _ids(self, widths: Ints) -> Ints:
-        ids = self.index[widths]
-        if ids.min() < 0:
-            for width in np.unique(widths[ids < 0]):
-                self.index[width] = self.known
-                self.known += 1
-            ids = self.index[widths]
-        return ids
-
-    def _side(self) -> int:
-        side = 64
-        while side < self.known:
-            side *= 2
-        return side
-
-    def _table(self, key: Key) -> Floats | None:
-        """Seconds of a block by the numbers of the widths before it and of its own, NaN where not yet known; None where
-        there are too many widths for a table."""
-        stage, position, _ = key
-        side, pairs = self._side(), position == FIRST and stage > 0
-        if pairs and side * side > self.largest_table:
-            return None
-        table, shape = self.tables.get(key), (side if pairs else 1, side)
-        if table is None or table.shape != shape:
-            grown = np.full(shape, np.nan)
-            if table is not None:
-                grown[: table.shape[0], : table.shape[1]] = table
-            self.tables[key] = table = grown
-        return table
-
-    def _block(self, pieces: tuple[Piece, ...], stage: int, position: int, before: Ints, ids: Ints) -> Floats:
-        """Seconds (N,) of one block of a stage."""
-        key, side = (stage, position, pieces), self._side()
-        table, codes = self._table(key), before * side + ids
-        if table is None:
-            codes, inverse = np.unique(codes, return_inverse=True)
-            return self._evaluate(key, codes // side, codes % side)[inverse]
-        seconds = table.ravel()[codes]
-        missing = np.isnan(seconds)
-        if missing.any():
-            wanted = np.unique(codes[missing])
-            table.ravel()[wanted] = self._evaluate(key, wanted // side, wanted % side)
-            seconds = table.ravel()[codes]
-        return seconds
-
-    def _evaluate(self, key: Key, before: Ints, ids: Ints) -> Floats:
-        """Seconds of a block for pairs of widths, given by their numbers."""
-        seconds = np.zeros(len(ids))
-        for start in range(0, len(ids), ROWS):
-            part = slice(start, start + ROWS)
-            for told in self.predictor.model.several(self._asked(key, before[part], ids[part])):
-                seconds[part] += told
-        return seconds
+        for key, rows in batch:
+            yield key, rows, sum((next(told) for _ in key[2]), np.zeros(len(lacking[key][rows])))
 
     def _asked(self, key: Key, before: Ints, ids: Ints) -> list[tuple[FusedOp, dict[str, NDArray[Any]]]]:
         """A block's operators with columns for their numbers, for pairs of widths, given by their numbers."""
         stage, position, pieces = key
-        by_number = np.zeros(self.known, dtype=np.int64)
-        met = np.flatnonzero(self.index >= 0)
-        by_number[self.index[met]] = met
+        by_number = self.remembered.widths
         widths = np.tile(np.array([s.width for s in self.spec.stages], dtype=np.int64), (len(ids), 1))
         widths[:, stage] = by_number[ids]
         if stage and position == FIRST:
@@ -342,7 +328,8 @@ class _Structure:
             )
             programs.setdefault(place, []).append(piece)
         seconds = float(self.predictor.model(fixed).sum()) if fixed else 0.0
-        return Program({place: tuple(pieces) for place, pieces in programs.items()}, seconds, len(fixed))
+        blocks = {place: self.alike.setdefault(tuple(pieces), tuple(pieces)) for place, pieces in programs.items()}
+        return Program(blocks, seconds, len(fixed))
 
 
 def merges_across(rules: Rules) -> bool:

@@ -72,11 +72,20 @@ class Row(NamedTuple):
         return self.spread > NOISY
 
 
+class Span(NamedTuple):
+    """How long a pool of designs was measured: ``spent`` seconds, and the ``asked`` ones of the last time that ended
+    uninterrupted (0 where none did)."""
+
+    spent: float
+    asked: float
+
+
 @dataclass
 class Table:
     """``elapsed`` seconds went into it; ``anchor`` is one network again and again, so that the machine's pace shows:
-    (elapsed, seconds). ``finished`` is False where building was interrupted. ``unseen``: for every
-    trusted network the sum over its operators by laws that had not seen it, kept because it takes long to find."""
+    (elapsed, seconds). ``finished`` is False where building was interrupted. ``unseen``: for every trusted network the
+    sum over its operators by laws that had not seen it, kept because it takes long to find. ``pools``: how long it was
+    measured for which designs, by the designs' digest (:func:`otoyol.measure.build.pool_digest`)."""
 
     fingerprint: dict[str, Any]
     operators: list[FusedOp] = field(default_factory=list)
@@ -86,6 +95,7 @@ class Table:
     elapsed: float = 0.0
     finished: bool = False
     unseen: list[float] = field(default_factory=list)
+    pools: dict[str, Span] = field(default_factory=dict)
 
     @cached_property
     def position(self) -> dict[FusedOp, int]:
@@ -161,6 +171,10 @@ class Table:
             "finished": self.finished,
             "elapsed_seconds": round(self.elapsed, 1),
             "noisy_share": round(self.noisy, 4),
+            "pools": {
+                pool: {"spent_seconds": round(span.spent, 1), "asked_seconds": span.asked}
+                for pool, span in self.pools.items()
+            },
             "anchor_spec": self.anchor_spec,
             "anchor": [[round(at, 1), _micro(s)] for at, s in self.anchor],
             "unseen_us": [_micro(s) for s in self.unseen],
@@ -236,7 +250,12 @@ def _table(fields: Any) -> Table:
         )
     anchor = [(float(at), s * 1e-6) for at, s in fields["anchor"]]
     fingerprint = dict(fields["fingerprint"])
+    pools = {  # older tables have none
+        str(pool): Span(float(span["spent_seconds"]), float(span["asked_seconds"]))
+        for pool, span in fields.get("pools", {}).items()
+    }
     return Table(
         fingerprint, operators, networks, anchor, str(fields["anchor_spec"]),
         float(fields["elapsed_seconds"]), bool(fields["finished"]), [float(us) * 1e-6 for us in fields["unseen_us"]],
+        pools,
     )  # fmt: skip

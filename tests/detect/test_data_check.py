@@ -65,7 +65,7 @@ def test_nothing_is_found_where_nothing_is_wrong(tmp_path: Path, capsys: pytest.
         ("test", 4, 8, {"cat": 4, "dog": 4}), ("train", 4, 8, {"cat": 4, "dog": 4}),
     ]  # fmt: skip
     assert run(["data", "check", str(tmp_path)]) == 0
-    assert "nothing is wrong" in capsys.readouterr().out
+    assert "nothing is wrong" in " ".join(capsys.readouterr().out.split())  # a long path breaks the line
 
 
 @pytest.mark.parametrize("kind", FAULTS)

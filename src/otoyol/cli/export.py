@@ -79,7 +79,7 @@ def _network(source: str, spec: str | None, origin: Origin) -> tuple[Any, dict[s
     given = [name for name, is_given in (("--spec", spec is not None), ("--from", origin != "otoyol")) if is_given]
     if given and (is_run(place) or place.suffix not in WEIGHTS):
         allowed = "neither beside a run or a design, which say both; they are for checkpoints"
-        raise SpecError("export", f"{source} with {' and '.join(given)}", allowed)
+        raise SpecError("export", f"{' and '.join(given)} with {source}", allowed)
     design = read_spec(spec) if spec is not None else None
     if is_run(place):
         run = from_run(place)

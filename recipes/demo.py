@@ -67,7 +67,7 @@ def steps(out: Path) -> list[Step]:
         otoyol("The cost by stage", "draw", STREET, "--what", "cost", "--metric", "train_bytes", writes="cost.png"),
         otoyol("Everything in one file", "report", STREET, "resnet50", "resnetv2_50", writes="report.html"),
         Step(
-            "Digits, learnt in less than a minute",
+            "Digits, learnt",
             ("otoyol", "train", DIGITS, "--out", str(digits)),
             tuple(digits / name for name in ("config.yaml", "result.json", "confusion.png", "last.safetensors")),
             lambda: missed(digits / "result.json"),

@@ -22,10 +22,10 @@ class SpecError(OtoyolError):
 
     def __init__(self, field: str, given: object, allowed: str) -> None:
         self.field, self.given, self.allowed = field, given, allowed
-        super().__init__(f"{_shown(field)}: got {_shown(given)}; allowed: {allowed}")
+        super().__init__(f"{shown(field)}: got {shown(given)}; allowed: {allowed}")
 
 
-def _shown(value: object) -> str:
+def shown(value: object) -> str:
     """At most 80 printable characters of whatever came in."""
     try:
         text = value if isinstance(value, str) else repr(value)

@@ -37,7 +37,7 @@ def test_a_table_is_made_and_designs_are_predicted(prepared, tmp_path, capsys):
     assert prediction["ms"] == pytest.approx(1e3 * Fake().truth(otoyol.parse(design)), rel=0.1)
     assert prediction["low_ms"] <= prediction["ms"] <= prediction["high_ms"]
     table = json.loads((tmp_path / "latency.json").read_text())
-    assert len(table["networks"]) == len(table["unseen_us"]) == 24
+    assert len(table["networks"]) == len(table["unseen_net_us"]) == 24
 
 
 def test_what_took_long_to_find_is_not_sought_again(prepared, capsys, monkeypatch):
@@ -88,14 +88,14 @@ def held(path):
 
 
 def test_another_space_and_more_minutes_are_not_ignored(prepared, tmp_path, capsys, monkeypatch):
-    """24 designs of one space, then 24 wider ones: 48. Without a space the table stays as it is."""
+    """24 designs of one space, then wider ones until the laws agree. Without a space the table stays."""
     table, other = tmp_path / "latency.json", tmp_path / "other.yaml"
     other.write_text(SPACE.replace("low: 8, high: 64", "low: 72, high: 128"))
     design = "resnet18@input=3x32x32,widths=16-24-32-40"
     assert run(["measure", *prepared]) == 0
     assert held(table) == 24
     assert run(["measure", "--space", str(other), "--table", str(table), "--minutes", "5", design]) == 0
-    assert held(table) == 48
+    assert 24 < held(table) <= 48
     before = table.read_bytes()
     assert run(["measure", *prepared]) == 0
     assert run(["measure", "--table", str(table), design]) == 0

@@ -81,7 +81,24 @@ def test_axe_finds_nothing_serious(visit: PAGE, studio: str, theme: str, lang: s
         assert page.evaluate("document.documentElement.lang") == lang
 
 
-@pytest.mark.parametrize("view", ["overview", "explore", "runs"])
+@pytest.mark.parametrize(
+    ("theme", "lang", "size"), [("light", "tr", MOBILE), ("dark", "en", DESKTOP)], ids=["tr", "en"]
+)
+def test_axe_finds_nothing_serious_in_a_refusal(
+    visit: PAGE, studio: str, theme: str, lang: str, size: dict[str, int]
+) -> None:
+    start = f"{studio}/#v=1&theme={theme}&lang={lang}&pin=resnet18&op=stages.1.0.branch.conv2&spec=resnet50"
+    page = visit(start, viewport=size, bypass_csp=True)
+    page.add_script_tag(path=AXE)
+    settled(page, "overview")
+    page.evaluate("hash => { location.hash = hash; }", f"{start.partition('#')[2]}@groups=3")
+    page.wait_for_selector(".offers button")
+    assert ("bir böleni" if lang == "tr" else "a divisor") in page.locator(".notice").inner_text()
+    assert page.evaluate(RUN)["serious"] == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= size["width"]
+
+
+@pytest.mark.parametrize("view", VIEWS)
 def test_the_keyboard_reaches_everything(visit: PAGE, studio: str, view: str) -> None:
     page = visit(f"{studio}/#v=1&view={view}&spec=cifar_resnet20&count=40&files=metrics.csv|result.json")
     settled(page, view)

@@ -19,6 +19,7 @@ from otoyol.cost import count, training
 from otoyol.cost.stages import stage_costs
 from otoyol.explain.text import catalogue, number
 from otoyol.ops.shallow import lower_one
+from otoyol.search import EQUAL
 from otoyol.spec.text import leaves
 from otoyol.web.code import code
 
@@ -186,13 +187,34 @@ def test_every_field_has_a_control(visit: Visit, address: str) -> None:
     assert page.locator("[data-key='stage2.attention'] select").input_value() == "se"
 
 
+WORDS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=40)
+AXIS = st.sampled_from(("macs", "params:more", "latency_ms@ort,b1,t2:less"))
+# Every field of the page's state but spec and pin.
+STATES = {
+    "equal": st.sampled_from(("", *EQUAL, "latency")), "vary": st.sampled_from(("widths", "depths", "both")),
+    "table": st.sampled_from(("", "ort,b1,t2")), "batch": st.integers(1, 1 << 20),
+    "dtype": st.sampled_from(("float64", "float32", "float16", "bfloat16")),
+    "optimizer": st.sampled_from(("sgd", "momentum", "adamw")),
+    "view": st.sampled_from(("overview", "network", "memory", "why", "explore", "runs")),
+    "block": st.sampled_from(("", "0.0", "15.4095")), "op": st.sampled_from(("", "stages.1.0.branch.conv2")),
+    "ask": st.sampled_from(("", "bottleneck", "preact,expansion")),
+    "space": st.sampled_from(("around", "classification", "detection", "text")), "text": WORDS,
+    "count": st.integers(1, 5_000), "seed": st.integers(0, 999_999_999), "budgets": WORDS,
+    "predict": st.sampled_from(("", "yes")), "x": AXIS, "y": AXIS,
+    "ranges": st.sampled_from(("", "macs:1e9..2e9;latency_ms@ort,b1:..3")), "files": WORDS, "figure": WORDS,
+    "lang": st.sampled_from(("", "en", "tr")), "theme": st.sampled_from(("", "light", "dark")),
+}  # fmt: skip
+
+
 def test_the_address_tells_all_and_needs_no_server(visit: Visit, address: str) -> None:
     texts: list[str] = []
+    states: list[dict[str, object]] = []
 
     @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
-    @given(specs())
-    def collect(spec: otoyol.Spec) -> None:
+    @given(specs(), st.fixed_dictionaries(STATES))
+    def collect(spec: otoyol.Spec, state: dict[str, object]) -> None:
         texts.append(otoyol.to_text(spec))
+        states.append({"spec": texts[-1], "pin": texts[len(texts) // 2], **state})
 
     collect()
     page = visit(at(address))
@@ -200,17 +222,17 @@ def test_the_address_tells_all_and_needs_no_server(visit: Visit, address: str) -
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
     found = page.evaluate(
-        """async (texts) => {
-          const { decode, encode, split, join, usual } = await import("/static/js/state.js");
-          return texts.map((spec, i) => {
-            const state = { ...usual(), spec, pin: texts[(i + 1) % texts.length], batch: i + 1, view: "why", lang: "tr",
-              theme: "dark", equal: "params", vary: "both", block: `${i % 16}.1`, op: "stages.1.0.branch.conv2" };
-            const again = decode(`#${encode(state)}`);
-            const same = JSON.stringify(again.state) === JSON.stringify(state);
-            return [same, again.wrong.length, join(split(spec)) === spec];
+        """async (states) => {
+          const { decode, encode, split, join, FIELDS } = await import("/static/js/state.js");
+          const ordered = (state) => JSON.stringify(Object.keys(FIELDS).map((name) => [name, state[name]]));
+          return states.map((state) => {
+            const again = decode(new URL(`#${encode(state)}`, location.href).hash);
+            const all = Object.keys(state).length === Object.keys(FIELDS).length;
+            const same = all && ordered(again.state) === ordered(state);
+            return [same, again.wrong.length, join(split(state.spec)) === state.spec];
           });
         }""",
-        texts,
+        states,
     )
     assert found == [[True, 0, True]] * len(texts) and len(texts) >= 60
     assert asked == []

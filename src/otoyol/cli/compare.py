@@ -11,6 +11,7 @@ from otoyol.cli.options import Equal, Json, Lang, Multiple, SpecTexts, Vary, opt
 from otoyol.cli.output import Item, Table, write, write_json
 from otoyol.cli.words import language, number, signed, word
 from otoyol.errors import SpecError
+from otoyol.explain.refusal import sentence
 
 if TYPE_CHECKING:
     from otoyol.search import Match
@@ -75,12 +76,14 @@ def match_facts(found: Match) -> dict[str, Any]:
 def match_words(found: Match, lang: str) -> str:
     """What a rescaled design costs beside the budget; where it misses it, why."""
     unit = "bytes" if found.quantity.endswith("bytes") else ".3g" if found.quantity == LATENCY else "si"
-    sentence = word(
+    line = word(
         "note.matched" if found.within else "note.unmatched", lang, quantity=word(f"head.{found.quantity}", lang),
         wanted=number(found.wanted, lang, unit), reached=number(found.reached, lang, unit),
         difference=signed(found.difference, lang, ".2%"),
     )  # fmt: skip
-    return "\n".join([sentence, *([word("note.reason", lang, reason=found.reason)] if found.reason else [])])
+    return "\n".join(
+        [line, *([word("note.reason", lang, reason=sentence(found.reason, lang))] if found.reason else [])]
+    )
 
 
 def measure_of(equal: Equal, tables: Tables) -> dict[str, Any]:

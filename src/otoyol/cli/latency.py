@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from otoyol.cli.words import number, word
 from otoyol.errors import SpecError
+from otoyol.explain.refusal import sentence
 
 if TYPE_CHECKING:
     from otoyol.measure import Latency, Scorer, Table
@@ -91,7 +92,7 @@ def extrapolations(designs: Mapping[str, dict[str, Any]], lang: str) -> list[str
         beyond = {name: row["latency"][where]["warnings"] for name, row in designs.items()}
         beyond = {name: warnings for name, warnings in beyond.items() if warnings}
         if beyond:
-            what = list(dict.fromkeys(warning for warnings in beyond.values() for warning in warnings))
+            what = [sentence(text, lang) for text in dict.fromkeys(text for texts in beyond.values() for text in texts)]
             told = "; ".join(what[:TOLD]) + "; …" * (len(what) > TOLD)
             sentences.append(word("note.extrapolated", lang, where=where, designs=", ".join(beyond), what=told))
     return ["\n".join(sentences)] if sentences else []

@@ -109,7 +109,7 @@ def run(tokens: Sequence[str]) -> int:
     except CycloptsError as error:
         return _refuse(_short(str(error)))
     except OtoyolError as error:
-        return _refuse(str(error))
+        return _refuse(_said(error, tokens))
     except ModuleNotFoundError as error:
         if error.name not in EXTRAS:
             raise
@@ -117,6 +117,16 @@ def run(tokens: Sequence[str]) -> int:
     except OSError as error:  # standard output: a full disk, a closed file
         return _refuse(error.strerror or str(error))
     return result if isinstance(result, int) else FINE
+
+
+def _said(error: OtoyolError, tokens: Sequence[str]) -> str:
+    """The error in the language of the command, where its words are known in it."""
+    from otoyol.cli.words import language
+    from otoyol.explain.refusal import sentence
+
+    asked = " ".join(tokens).replace("--lang=", "--lang ").split()
+    chosen = asked[asked.index("--lang") + 1 :][:1] if "--lang" in asked else []
+    return sentence(str(error), language("tr" if chosen == ["tr"] else "en" if chosen else None))
 
 
 def _short(message: str) -> str:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 EngineName = Literal["ort", "eager", "eager-nhwc", "compile"]
 DType = Literal["float32", "float64", "bfloat16", "float16"]
 USUAL_SECONDS = 600.0
-POOL = 1_000  # designs among which a table chooses what to measure
+POOL = 2_500  # designs among which a table chooses what to measure
 
 
 def measure(

@@ -13,6 +13,7 @@ from otoyol.design.tasks import LATENCY
 from otoyol.design.verify import Timed
 from otoyol.draw.figure import quantity_name, written
 from otoyol.draw.front import Mark, Scene
+from otoyol.explain.refusal import sentence
 from otoyol.explain.text import number, say
 from otoyol.report import Grid, Image, Section, image_file
 from otoyol.report.tables import comparison
@@ -179,7 +180,13 @@ def _compared(result: Result, lang: str) -> Grid:
 def _misses(rivals: Sequence[Rival], lang: str) -> tuple[str, ...]:
     """Where no width can match the budget: how near it gets."""
     return tuple(
-        say("design.missed", lang, rival=rival.name, difference=abs(match.difference), reason=match.reason)
+        say(
+            "design.missed",
+            lang,
+            rival=rival.name,
+            difference=abs(match.difference),
+            reason=sentence(match.reason, lang),
+        )
         for rival in rivals
         for match in (rival.scaled, rival.ours)
         if not match.within

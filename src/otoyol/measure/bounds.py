@@ -5,8 +5,8 @@ could stand above a larger one that is told by the law. Hence nothing is told be
 larger, or above one that is nowhere smaller. Measured seconds stay as they are, save where two contradict each other
 (the larger one took less): those move to the geometric middle, by the smallest factor that makes them agree.
 
-Compared are operators of one sort at one place: equal in all but channels, groups and kernel, and alike in whether
-channels are multiples of 8, which decides how fast a kernel is more than a few channels do.
+Compared are operators of one sort at one place: equal in all but channels, those of a group and kernel, and alike in
+whether channels are multiples of 8, which decides how fast a kernel is more than a few channels do.
 """
 
 from __future__ import annotations
@@ -84,9 +84,9 @@ def _places(columns: Columns) -> list[NDArray[Any]]:
 
 
 def _points(columns: Columns) -> Ints:
-    """What may grow, (n, 4). The groups of a depthwise convolution are its channels, told already."""
-    groups = np.where(columns["groups"] == columns["c_in"], 0, columns["groups"])
-    return np.stack([columns["c_in"], columns["c_out"], groups, columns["kernel"]], axis=1).astype(np.int64)
+    """What may grow, (n, 4): of groups the channels that each reads, for more groups of as many channels do less."""
+    inside = np.where(columns["groups"] > 1, columns["c_in"] // columns["groups"], 0)
+    return np.stack([columns["c_in"], columns["c_out"], inside, columns["kernel"]], axis=1).astype(np.int64)
 
 
 def hashes(columns: Sequence[NDArray[Any]]) -> NDArray[np.uint64]:

@@ -12,19 +12,22 @@ from otoyol.measure.fused import FusedOp
 
 Floats = NDArray[np.float64]
 
-# Logarithms, then flags. Of the first nine, time must not fall where one of them grows and the others stay: groups too,
-# since at equal MACs more of them leave less to each.
+# Logarithms, then flags. Of the first thirteen, time must not fall where one of them grows and the others stay: groups
+# too, since at equal MACs more of them leave less to each. ``macs_16``, ``macs_64``: those of channels rounded up.
 COLUMNS = (
     "macs", "elements_in", "elements_out", "weights", "c_in", "c_out", "positions", "kernel", "groups",
-    "stride", "dilation", "unaligned", "add", "acts",
+    "group_in", "group_out", "macs_16", "macs_64", "w_out", "stride", "dilation", "unaligned", "add", "acts",
 )  # fmt: skip
-MONOTONE = 9
+MONOTONE = 13
+# A kernel works on whole registers of channels, of 8 or 16 floats, and on up to four of them at once: what a
+# convolution costs is the work of its channels rounded up to these. (read, written)
+WHOLE = ((8, 8), (16, 16), (16, 32), (16, 64))
 NUMBERS = ("c_in", "h_in", "w_in", "c_out", "h_out", "w_out", "kernel", "stride", "dilation", "groups")
 
 
 class Batch(NamedTuple):
-    """Operators of one class. ``x`` (n, COLUMNS) for trees; ``work`` (n, 5) for a linear law: MACs, elements in and
-    out, weights, and 1."""
+    """Operators of one class. ``x`` (n, COLUMNS) for trees; ``work`` (n, 11) for a linear law: MACs, elements in and
+    out, weights, MACs of channels rounded up as WHOLE says, window elements, groups, and 1."""
 
     x: Floats
     work: Floats
@@ -79,13 +82,25 @@ def batch_of(columns: dict[str, NDArray[Any]]) -> Batch:
     elements_in = number["c_in"] * number["h_in"] * number["w_in"]
     elements_out = number["c_out"] * positions
     add = columns["tail"] & 1
-    weights = number["kernel"] ** 2 * number["c_in"] / number["groups"] * number["c_out"]
+    square = number["kernel"] ** 2
+    group_in, group_out = number["c_in"] / number["groups"], number["c_out"] / number["groups"]
+    weights = square * group_in * number["c_out"]
     macs = weights * positions
+    whole = []
+    for read, written in WHOLE:  # fewer channels than a register holds, and a group's, are read as they are
+        plain = (number["groups"] > 1) | (group_in < read)
+        inside = np.where(plain, group_in, _up(number["c_in"], read))
+        whole.append(square * inside * _up(number["c_out"], written) * positions)
     logs = (macs, elements_in, elements_out, weights, number["c_in"], number["c_out"], positions, number["kernel"],
-            number["groups"], number["stride"], number["dilation"])  # fmt: skip
+            number["groups"], group_in, group_out, whole[1], whole[3], number["w_out"], number["stride"],
+            number["dilation"])  # fmt: skip
     flags = (~aligned(columns), add, columns["tail"] >> 1)
     x = np.stack([*(np.log2(v) for v in logs), *(np.asarray(v, dtype=np.float64) for v in flags)], axis=1)
-    read = elements_in + add * elements_out
-    ones = np.ones_like(macs)
-    # A strided or narrow convolution reaches less of the machine than a wide one: channels over one block's width.
-    return Batch(x, np.stack([macs, read, elements_out, weights, ones], axis=1))
+    windows = square * number["c_in"] * positions  # what a multiplication of matrices is given of a plain convolution
+    sums = elements_in + add * elements_out
+    work = (macs, sums, elements_out, weights, *whole, windows, number["groups"], np.ones_like(macs))
+    return Batch(x, np.stack(work, axis=1))
+
+
+def _up(channels: Floats, block: int) -> Floats:
+    return np.ceil(channels / block) * block

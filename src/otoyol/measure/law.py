@@ -1,8 +1,9 @@
 """The law of one class of operators: seconds from shapes, never falling where a size grows.
 
-First a linear law with no negative coefficient in MACs, elements read and written, weights and a constant, fitted to
-relative errors. Then boosted trees on what it leaves, held to be monotone. Only a share of the linear law's growth is
-taken as given, so that trees which never fall can bend it downwards too, and the product of the two never falls.
+First a linear law with no negative coefficient in MACs, plain and of whole registers, elements read and written,
+weights, groups and a constant, fitted to relative errors. Then boosted trees on what it leaves, held to be monotone.
+Only a share of the linear law's growth is taken as given, so that trees which never fall can bend it downwards too, and
+the product of the two never falls.
 """
 
 from __future__ import annotations
@@ -88,5 +89,6 @@ def fit_laws(batches: dict[str, Batch], seconds: dict[str, Floats], trees: int =
 
 
 def names_outside(law: Law, batch: Batch) -> Sequence[str]:
-    """The features in which some operator lies outside what was seen."""
-    return [COLUMNS[i] for i in np.flatnonzero(law.outside(batch).any(axis=0))]
+    """The features in which some operator lies outside what was seen; what follows from others is not named."""
+    names = [COLUMNS[i] for i in np.flatnonzero(law.outside(batch).any(axis=0))]
+    return [name for name in names if not name.startswith("macs_")]

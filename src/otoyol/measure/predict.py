@@ -15,6 +15,7 @@ from otoyol.measure.bounds import Bounds
 from otoyol.measure.features import NUMBERS, Batch, Floats, arrays, batch_of, class_names
 from otoyol.measure.fused import FusedOp, Rules, fuse
 from otoyol.measure.law import FLOOR, Law, fit_laws, names_outside
+from otoyol.measure.net import net, timing_cost
 from otoyol.measure.table import Row, Table
 from otoyol.ops import lower
 from otoyol.spec import Spec
@@ -35,10 +36,7 @@ class Latency(NamedTuple):
 
 
 class Overhead(NamedTuple):
-    """Whole network = ``slope`` × sum over fused operators + ``per_op`` × their number + ``constant`` (seconds).
-
-    ``per_op`` may be negative: timing an operator takes time itself, which a whole run does not spend.
-    """
+    """Whole network = ``slope`` × sum over fused operators + ``per_op`` × their number + ``constant`` (seconds)."""
 
     slope: float
     per_op: float
@@ -49,18 +47,18 @@ class Overhead(NamedTuple):
 
 
 class OpModel:
-    """Seconds of fused operators: measured ones as measured, others by the law of their class, within what the measured
-    ones allow (:mod:`otoyol.measure.bounds`); nothing below the ``least`` that was measured."""
+    """Seconds of fused operators, without the ``cost`` of timing each: measured ones as measured, others by the law of
+    their class, within what the measured ones allow (:mod:`otoyol.measure.bounds`); nothing below the ``least`` that
+    was measured."""
 
-    def __init__(self, rows: Sequence[Row], trees: int = 120) -> None:
+    def __init__(self, rows: Sequence[Row], cost: float = 0.0, trees: int = 120) -> None:
         parts = _parts(class_of, [row.op for row in rows])
         batches = {name: batch_of(arrays([rows[i].op for i in part])) for name, part in parts.items()}
-        seconds = {name: np.array([rows[i].seconds for i in part]) for name, part in parts.items()}
-        self.laws = fit_laws(batches, seconds, trees)
-        everything = batch_of(arrays([row.op for row in rows]))
-        self.fallback = Law(everything, np.array([row.seconds for row in rows]), trees=0)
-        self.hits = {row.op: row.seconds for row in rows if not row.noisy}
-        self.least = max(FLOOR, min(row.seconds for row in rows))
+        took = net(np.array([row.seconds for row in rows]), cost)
+        self.laws = fit_laws(batches, {name: took[part] for name, part in parts.items()}, trees)
+        self.fallback = Law(batch_of(arrays([row.op for row in rows])), took, trees=0)
+        self.hits = {row.op: float(value) for row, value in zip(rows, took, strict=True) if not row.noisy}
+        self.least = max(FLOOR, float(took.min()))
         alike: dict[FusedOp, list[FusedOp]] = {}
         for op in self.hits:
             alike.setdefault(without_numbers(op), []).append(op)
@@ -148,12 +146,12 @@ class Predictor:
         if len(table.networks) < FEWEST:
             raise SpecError("table", f"{len(table.networks)} networks", f"at least {FEWEST}: measure longer")
         self.table, self.rules = table, rules
-        self.model = OpModel(table.rows())
+        self.model = OpModel(table.rows(), timing_cost(table))
         known = len(table.unseen) == len(table.trusted)
         self.predicted = np.array(table.unseen) if known else out_of_fold(table, folds)
         counts = np.array([len(table.networks[i].steps) for i in table.trusted], dtype=float)
         measured = np.array([table.whole(i) for i in table.trusted])
-        self.overhead = fit_overhead(self.predicted, counts, measured, self.model.least)
+        self.overhead = fit_overhead(self.predicted, counts, measured)
         self.errors = measured / self.overhead(self.predicted, counts) - 1
         self.low, self.high = interval(self.errors)
 
@@ -192,31 +190,31 @@ class Predictor:
 def out_of_fold(table: Table, folds: int = FOLDS) -> Floats:
     """Sum over every trusted network's operators (seconds), by laws fitted without the network."""
     numbers = np.array(table.trusted)
+    cost = timing_cost(table)
     fold = np.random.default_rng(0).permutation(len(numbers)) % folds
     sums = np.empty(len(numbers))
     for k in range(folds):
-        model = OpModel(table.rows(numbers[fold != k].tolist()))
+        model = OpModel(table.rows(numbers[fold != k].tolist()), cost)
         for i in np.flatnonzero(fold == k):
             sums[i] = model([table.operators[s] for s in table.networks[numbers[i]].steps]).sum()
     return sums
 
 
-def fit_overhead(sums: Floats, counts: Floats, measured: Floats, least: float = 0.0) -> Overhead:
+def fit_overhead(sums: Floats, counts: Floats, measured: Floats) -> Overhead:
     """The line from sums to whole networks that leaves the smallest relative errors; two rounds, the second without
-    the tenth that fits worst. No operator of ``least`` seconds or more makes a network quicker: timing one cannot take
-    longer than the quickest seemed to."""
+    the tenth that fits worst. Neither time nor number of operators makes a network quicker."""
     from sklearn.linear_model import LinearRegression
 
     ones = np.ones_like(sums)  # twice, so that the constant may be negative where nothing else may
-    columns = np.stack([sums - least * counts, counts, ones, -ones], axis=1) / measured[:, None]
+    columns = np.stack([sums, counts, ones, -ones], axis=1) / measured[:, None]
     scale = np.abs(columns).max(axis=0)
     keep = np.ones(len(sums), dtype=bool)
     for _ in range(2):
         line = LinearRegression(fit_intercept=False, positive=True).fit(columns[keep] / scale, np.ones(keep.sum()))
         error = np.abs(columns / scale @ line.coef_ - 1)
         keep = error <= np.quantile(error, 0.9)
-    slope, more, above, below = (line.coef_ / scale).tolist()
-    return Overhead(slope, more - slope * least, above - below)
+    slope, per_op, above, below = (line.coef_ / scale).tolist()
+    return Overhead(slope, per_op, above - below)
 
 
 def interval(errors: Floats) -> tuple[float, float]:

@@ -177,7 +177,7 @@ class Table:
             },
             "anchor_spec": self.anchor_spec,
             "anchor": [[round(at, 1), _micro(s)] for at, s in self.anchor],
-            "unseen_us": [_micro(s) for s in self.unseen],
+            "unseen_net_us": [_micro(s) for s in self.unseen],
             "operator_fields": list(names),
         }
         lines = [json.dumps(head)[:-1] + ","]
@@ -254,8 +254,9 @@ def _table(fields: Any) -> Table:
         str(pool): Span(float(span["spent_seconds"]), float(span["asked_seconds"]))
         for pool, span in fields.get("pools", {}).items()
     }
+    unseen = [float(us) * 1e-6 for us in fields.get("unseen_net_us", ())]
     return Table(
         fingerprint, operators, networks, anchor, str(fields["anchor_spec"]),
-        float(fields["elapsed_seconds"]), bool(fields["finished"]), [float(us) * 1e-6 for us in fields["unseen_us"]],
+        float(fields["elapsed_seconds"]), bool(fields["finished"]), unseen,
         pools,
     )  # fmt: skip

@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from otoyol.errors import OtoyolError
 from otoyol.web import designs, page, runs, searches
 from otoyol.web.guard import LOOPBACK, Guard
-from otoyol.web.reply import reply, told
+from otoyol.web.reply import reader, reply, told
 
 if TYPE_CHECKING:
     from otoyol.measure import Scorer
@@ -44,7 +44,9 @@ def make_app(
 async def _refused(request: Request, error: Exception) -> Response:
     """422, or 200 where a page wants it so: to a page a refusal is an answer, and browsers log any other status as an
     error of the page's own."""
-    return reply({"error": told(error)}, 200 if request.headers.get("x-refusals") == "answers" else 422)
+    return reply(
+        {"error": told(error, reader(request))}, 200 if request.headers.get("x-refusals") == "answers" else 422
+    )
 
 
 async def _no_such(_: Request, error: Exception) -> Response:

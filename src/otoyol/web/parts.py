@@ -17,6 +17,7 @@ from otoyol.cost.stages import stage_costs
 from otoyol.draw import block_svg, network_svg
 from otoyol.errors import SpecError
 from otoyol.explain import Answer, audit, say, why
+from otoyol.explain.refusal import sentence
 from otoyol.ops import lower
 from otoyol.ops.recompute import MODES
 from otoyol.ops.shallow import TapView, lower_one, shallow, tap_views
@@ -43,7 +44,10 @@ def describe(ask: DesignAsk, scorers: Scorers) -> dict[str, Any]:
     if ask.match:
         found = rescale(spec, ask.match, scorers)
         answer["asked"] = {"spec": to_text(spec), "leaves": leaves(spec)}
-        answer["match"] = {**found._asdict(), "spec": to_text(found.spec), "difference": found.difference}
+        answer["match"] = {
+            **found._asdict(), "spec": to_text(found.spec), "difference": found.difference,
+            "reason": sentence(found.reason, ask.lang),
+        }  # fmt: skip
         spec = check_shown(found.spec)
     answer |= {"spec": to_text(spec), "leaves": leaves(spec), "usual": usual(spec)}
     for name in dict.fromkeys(ask.parts):
@@ -86,12 +90,8 @@ def figures(spec: Spec, ask: DesignAsk, _: Scorers) -> dict[str, Any]:
     cost, path = count(spec, batch=ask.batch, dtype=ask.dtype), _openness(spec)
     return {
         **{name: getattr(cost, name) for name in (
-            "params", "buffers", "macs", "activations", "weight_bytes", "train_bytes", "train_bytes_lean",
-            "peak_inference_bytes",
+            "params", "macs", "activations", "weight_bytes", "train_bytes", "train_bytes_lean", "peak_inference_bytes",
         )},
-        "forward_flops": cost.forward_flops.total,
-        "backward_flops": cost.backward_flops.total,
-        "intensity": cost.flops_per_byte,
         "depth": sum(stage.depth for stage in path),
         "pure": sum(stage.pure for stage in path),
         "receptive_field": _taps(spec)[-1].receptive_field,
@@ -124,7 +124,7 @@ def memory(spec: Spec, ask: DesignAsk, _: Scorers) -> list[dict[str, Any]]:
     return [training(spec, mode, batch=ask.batch, dtype=ask.dtype, optimizer=ask.optimizer)._asdict() for mode in MODES]
 
 
-def latency(spec: Spec, _: DesignAsk, scorers: Scorers) -> list[dict[str, Any]]:
+def latency(spec: Spec, ask: DesignAsk, scorers: Scorers) -> list[dict[str, Any]]:
     """What each table predicts, for its own batch and dtype; ``ms`` is None where its laws are still being fitted."""
     found: list[dict[str, Any]] = []
     for where in scorers:
@@ -133,7 +133,13 @@ def latency(spec: Spec, _: DesignAsk, scorers: Scorers) -> list[dict[str, Any]]:
             found.append({"where": where, "ms": None})
         else:
             told = scorer.predictor.predict(spec)
-            found.append({"where": where, **told._asdict(), "warnings": list(told.warnings)})
+            found.append(
+                {
+                    "where": where,
+                    **told._asdict(),
+                    "warnings": [sentence(warning, ask.lang) for warning in told.warnings],
+                }
+            )
     return found
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from starlette.requests import Request
 from starlette.responses import Response
 
 from otoyol.errors import SpecError
+from otoyol.explain.refusal import refusal
 
 
 def reply(value: Any, status: int = 200) -> Response:
@@ -16,9 +18,17 @@ def reply(value: Any, status: int = 200) -> Response:
     return Response(body, status, {"cache-control": "no-store"}, "application/json")
 
 
-def told(error: Exception) -> dict[str, str]:
+def reader(request: Request) -> str:
+    """The language of whoever asks; the page names its own."""
+    return "tr" if request.headers.get("accept-language", "").lower().startswith("tr") else "en"
+
+
+def told(error: Exception, lang: str) -> dict[str, str]:
     """A refusal: the field, what was given and what is allowed, each short."""
-    facts = {"message": str(error)[:600]}
-    if isinstance(error, SpecError):
-        facts |= {"field": error.field[:80], "given": str(error.given)[:80], "allowed": error.allowed[:400]}
-    return facts
+    if not isinstance(error, SpecError):
+        return {"message": str(error)[:600]}
+    words = refusal(error, lang)
+    return {
+        "message": words.message[:600], "field": words.field[:80], "given": words.given[:80],
+        "allowed": words.allowed[:400],
+    }  # fmt: skip

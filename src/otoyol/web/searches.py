@@ -11,6 +11,7 @@ from pydantic import Field
 from starlette.concurrency import run_in_threadpool
 
 from otoyol.cost.count import MAX_BATCH, DType
+from otoyol.explain.refusal import sentence
 from otoyol.search.budget import LATENCY, key
 from otoyol.web.asks import Ask, SpecText, read
 from otoyol.web.explore import (
@@ -25,7 +26,7 @@ from otoyol.web.explore import (
     sample,
     space_of,
 )
-from otoyol.web.reply import reply
+from otoyol.web.reply import reader, reply
 
 # A scorer remembers blocks by the widths around them; what a page may have it remember is bounded.
 LARGEST_TABLE = 128 * 128
@@ -60,7 +61,7 @@ def routes(scorers: Mapping[str, Any]) -> APIRouter:
     quantities = (*EXACT, *LINEAR, *(key(LATENCY, where) for where in scorers))
     own: dict[str, Any] = {}
 
-    def draw(ask: ExploreAsk) -> dict[str, Any]:
+    def draw(ask: ExploreAsk, lang: str) -> dict[str, Any]:
         limits = budgets(ask.budgets, quantities)
         found = ready(space_of(ask.space, ask.spec, ask.text))
         for where in scorers if ask.latency else ():
@@ -70,13 +71,15 @@ def routes(scorers: Mapping[str, Any]) -> APIRouter:
                 own[where] = type(scorer)(scorer.predictor, LARGEST_TABLE)
         predict = {key(LATENCY, where): own[where] for where in scorers} if ask.latency else {}
         drawn = sample(found, count=ask.count, seed=ask.seed, batch=ask.batch, dtype=ask.dtype, scorers=predict)
+        for out in (*drawn["impossible"], *drawn["refused"]):
+            out["reason"] = sentence(out["reason"], lang)
         return {**drawn, "budgets": limits}
 
     @router.post("/api/explore")
     async def explore(request: Request) -> Response:
         ask = read(ExploreAsk, await request.body())
         async with turn:
-            return await run_in_threadpool(lambda: reply(draw(ask)))
+            return await run_in_threadpool(lambda: reply(draw(ask, reader(request))))
 
     @router.post("/api/budgets")
     async def limits(request: Request) -> Response:

@@ -1,19 +1,22 @@
 // An answer in words: headline, paragraphs, a table, sources. Text is replaced only where it differs.
 import { h, say, table } from "./dom.js";
 
-/** {element, update(answer)} for the server's answers. */
+/** {element, update(answer, of the baseline)} for the server's answers. */
 export function answerView(t) {
   const headline = h("p", { class: "headline" });
+  const other = h("p", { class: "other" });
   const paragraphs = h("div", {});
   const tables = h("div", {});
   const sources = h("ul", { class: "sources" });
-  const element = h("div", { class: "answer" }, headline, paragraphs, tables, sources);
+  const element = h("div", { class: "answer" }, headline, other, paragraphs, tables, sources);
   let held = "";
   let made = null;
   return {
     element,
-    update(answer) {
+    update(answer, base) {
       say(headline, answer.headline);
+      other.hidden = !base;
+      if (base) say(other, t("series.other", { headline: base.headline }));
       lines(paragraphs, answer.paragraphs, "p");
       const head = JSON.stringify(answer.table.header);
       if (head !== held) {

@@ -27,7 +27,7 @@ async function send(path, body) {
   try {
     answer = await fetch(path, {
       method: "POST",
-      headers: { "content-type": "application/json", "x-refusals": "answers" },
+      headers: { "content-type": "application/json", "x-refusals": "answers", "accept-language": document.documentElement.lang },
       body: JSON.stringify(body),
     });
   } catch {

@@ -9,7 +9,7 @@ import { decode, encode, split, withEdits } from "./state.js";
 import { mountTop } from "./top.js";
 
 // Of these parts a baseline is worth asking for: they hold figures.
-const COMPARED = ["figures", "stages", "taps", "memory", "latency"];
+const COMPARED = ["figures", "stages", "taps", "memory", "latency", "road", "highway", "answers", "op"];
 const URL_EVERY = 300; // ms; browsers refuse a history that changes too often
 
 const dark = matchMedia("(prefers-color-scheme: dark)");
@@ -161,12 +161,19 @@ function applyTheme() {
 
 /** What the page asks for a state: only parts that can be seen. */
 function question(parts) {
-  const { spec, batch, dtype, optimizer, pin, equal, vary, table, block, op } = state;
-  const body = { spec, batch, dtype, optimizer, lang: langOf(state), parts };
+  const { spec, pin, equal, vary, table, block } = state;
+  const body = about(spec, parts);
   if (parts.includes("block") && block) body.block = block.split(".").map(Number);
+  if (equal && pin) body.match = { baseline: pin, equal, vary, where: table };
+  return body;
+}
+
+/** What is asked of any design, the baseline too. */
+function about(spec, parts) {
+  const { batch, dtype, optimizer, op } = state;
+  const body = { spec, batch, dtype, optimizer, lang: langOf(state), parts };
   if (parts.includes("op")) body.op = op;
   if (parts.includes("answers")) body.questions = state.ask ? state.ask.split(",") : [];
-  if (equal && pin) body.match = { baseline: pin, equal, vary, where: table };
   return body;
 }
 
@@ -198,13 +205,13 @@ const send = latest(async (asked, overtaken) => {
 
 /** The pinned design's figures; asked again only where something that they depend on has changed. */
 async function askBaseline(parts) {
-  const { pin, batch, dtype, optimizer } = state;
-  const wanted = parts.filter((part) => COMPARED.includes(part));
-  const key = JSON.stringify([pin, batch, dtype, optimizer, langOf(state), wanted]);
+  const { pin } = state;
+  const asked = about(pin, parts.filter((part) => COMPARED.includes(part)));
+  const key = JSON.stringify(asked);
   if (!pin) baseline = { key: "", answer: null };
   else if (baseline.key !== key) {
     try {
-      baseline = { key, answer: await ask("/api/design", { spec: pin, batch, dtype, optimizer, lang: langOf(state), parts: wanted }) };
+      baseline = { key, answer: await ask("/api/design", asked) };
     } catch (error) {
       if (!(error instanceof Refused) || error.status === 0) throw error;
       baseline = { key: "", answer: null };

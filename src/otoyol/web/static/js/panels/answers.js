@@ -20,11 +20,11 @@ export default {
       return [question, { fold, view }];
     }));
     return {
-      update({ answers }) {
+      update({ answers }, baseline) {
         const asked = state().ask.split(",");
         for (const [question, { fold, view }] of folds) {
           if (fold.open !== asked.includes(question)) fold.open = asked.includes(question);
-          if (answers[question]) view.update(answers[question]);
+          if (answers[question]) view.update(answers[question], baseline?.answers?.[question]);
         }
       },
     };

@@ -7,20 +7,21 @@ export default {
   view: "overview",
   parts: ["block", "op"],
   mount(root, context) {
-    const { t, number, set } = context;
+    const { t, number, set, change } = context;
     const pick = h("select", { "aria-label": t("block.which"), onchange: () => set({ block: pick.value, op: "" }) });
     const place = h("div", { class: "diagram", tabindex: "0", role: "group", "aria-label": t("panel.block") });
     const title = h("h3", {});
     const where = h("p", { class: "where" });
     const lines = h("dl", { class: "formulas" });
     const close = h("button", { type: "button", class: "quiet", onclick: () => set({ op: "" }) }, t("close"));
-    const op = h("div", { class: "op", "aria-live": "polite" }, h("div", { class: "op-head" }, title, close), where, lines);
+    const op = h("div", { class: "op", "aria-live": "polite" }, h("div", { class: "op-head" }, title, close), where, lines,
+      h("p", { class: "hint" }, t("op.per_image")));
     const hint = h("p", { class: "hint" }, t("op.hint"));
     root.append(h("div", { class: "pick" }, pick), h("div", { class: "block-body" }, place, h("div", { class: "op-place" }, hint, op)));
     let drawn = "";
     let listed = "";
     return {
-      update(design) {
+      update(design, baseline) {
         const { block, leaves } = design;
         if (leaves.depths !== listed) {
           listed = leaves.depths;
@@ -45,10 +46,11 @@ export default {
         const shape = (s) => s.join("×");
         say(where, `${told.name} · ${shape(told.shape_in)} → ${shape(told.shape_out)}${
           Object.entries(told.where).map(([letter, value]) => ` · ${letter} = ${value}`).join("")}`);
+        const base = new Map((baseline?.op?.lines ?? []).map((line) => [line.quantity, line.value]));
         lines.replaceChildren(...told.lines.flatMap((line) => [
           h("dt", {}, t(`op.${line.quantity}`)),
           h("dd", {}, h("span", { class: "letters" }, line.letters), h("span", { class: "numbers" }, `= ${line.numbers}`),
-            h("strong", {}, `= ${number(line.value)}`)),
+            h("strong", {}, `= ${number(line.value)}`), h("small", {}, change(line.value, base.get(line.quantity)))),
         ]));
       },
     };

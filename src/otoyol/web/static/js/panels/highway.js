@@ -8,6 +8,6 @@ export default {
   mount(root, { t }) {
     const view = answerView(t);
     root.append(view.element);
-    return { update: ({ highway }) => view.update(highway) };
+    return { update: ({ highway }, baseline) => view.update(highway, baseline?.highway) };
   },
 };

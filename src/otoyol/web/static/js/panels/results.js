@@ -15,11 +15,12 @@ export default {
   mount(root, context) {
     const { t } = context;
     const wrong = h("div", { role: "alert" });
-    const input = h("input", {
-      type: "file", multiple: true, accept: ".json,.csv", id: "runs-files", "aria-describedby": "runs-note",
+    const input = h("input", { // its own button speaks the browser's language
+      type: "file", multiple: true, accept: ".json,.csv", id: "runs-files", hidden: true,
       onchange: async () => { await take([...input.files]); input.value = ""; },
     });
-    const drop = h("div", { class: "drop" }, h("label", { for: "runs-files" }, t("runs.pick")), input,
+    const drop = h("div", { class: "drop" }, input,
+      h("button", { type: "button", "aria-describedby": "runs-note", onclick: () => input.click() }, t("runs.pick")),
       h("small", { id: "runs-note" }, t("runs.note")));
     const served = h("div", { class: "served", hidden: true });
     const files = h("ul", { class: "files" });

@@ -5,15 +5,18 @@ export default {
   id: "road",
   view: "overview",
   parts: ["road"],
-  mount(root, { t, set }) {
+  mount(root, { t, set, change }) {
     const lane = h("div", { class: "lane", role: "img" });
     const headline = h("p", { class: "headline" });
-    root.append(lane, headline, h("p", {}, h("button", { type: "button", class: "quiet", onclick: () => set({ view: "why" }) }, t("road.more"))));
+    const note = h("small", {});
+    const open = (stages) => stages?.reduce((sum, { depth, first, rest }) => sum + first + rest * (depth - 1), 0);
+    root.append(lane, h("div", {}, headline, note), h("p", {}, h("button", { type: "button", class: "quiet", onclick: () => set({ view: "why" }) }, t("road.more"))));
     let drawn = "";
     return {
-      update({ road }) {
+      update({ road }, baseline) {
         const { headline: sentence, stages } = road;
         say(headline, sentence);
+        say(note, change(open(stages), open(baseline?.road?.stages), ""));
         const now = JSON.stringify(stages);
         if (now === drawn) return;
         drawn = now;

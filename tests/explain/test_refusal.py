@@ -18,12 +18,13 @@ from otoyol.spec.text import leaves
 
 WRONG = ("none", "0", "-1", "1", "2", "3", "7", "99", "100000", "1/3", "0.3", "2.0", "nonsense", "true", "3-4",
          "0-0-0-0", "1-1-1-1", "D", "A", "tanh", "///", "conv2//", "/conv3.norm/", "conv3/conv3/", "/dw3/", "/tok/",
-         "3x0x3", "x", "/conv3/conv3", "-".join("1" * 40), "9000-9000-9000-9000", "/" + "norm." * 30 + "conv3/")  # fmt: skip
+         "3x0x3", "x", "/conv3/conv3", "-".join("1" * 40), "9000-9000-9000-9000",
+         "/" + "norm." * 30 + "conv3/")  # fmt: skip
 TEXTS = (
     "", "resnet51", "resnet50@", "resnet50@act", "resnet50@act=relu,act=gelu", "resnet50 x", "a" * 5000,
     "resnet50@stage9.act=relu", "resnet50@depths=3-4-6-3-2", "resnet50@stem.kernels=3-3", "resnet50@input.sides=3",
     "resnet50@groups=2,group_width=4", "resnet50@norm=group,norm.groups=7", "resnet50@shortcut=D,strides=1-3-2-2",
-    "resnet50@shortcut=A,widths=512-64-64-64", "resnet50@dilations=1-2-1-1", "resnet50@expansion=64,widths=9000-8-8-8",
+    "resnet50@shortcut=A,widths=512-64-64-64", "resnet50@dilations=1-2-1-1", "resnet50@expansion=64,widths=60000-8-8-8",
     "resnet50@head.pool=none", "resnet18@attention=se,attention.place=24", "resnet50@group_width=7",
 )  # fmt: skip
 
@@ -80,7 +81,7 @@ SPACE = {"base": "resnet50", "depths": {"low": 1, "high": 4}}
 SPACES = (
     {**SPACE, "choices": {"act": []}}, {**SPACE, "choices": {"depths": ["1-1-1-1"]}},
     {**SPACE, "depths": [{"low": 1, "high": 2}]}, {**SPACE, "depths": {"low": 3, "high": 1}}, {**SPACE, "x": 1},
-    {**SPACE, "without": [{"act": "relu"}]}, "text",
+    {**SPACE, "without": [{"act": "relu"}], "choices": {"groups": ["1", "2"]}}, "text",
 )  # fmt: skip
 
 

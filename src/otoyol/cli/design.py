@@ -59,7 +59,8 @@ def design(
         teller.clear()
         sys.stderr.write(f"otoyol: {error}\n")
         return 1
-    teller.clear()
+    finally:  # Ctrl-C too leaves no half a line behind
+        teller.clear()
     write([*_page(result, out, speak), *tables.notes(speak)])
     return 0 if holds(result) else 1
 

@@ -57,9 +57,10 @@ def _name(stage: int, block: int) -> str:
 
 
 def _reasons(audit: Audit) -> list[Line]:
-    """One sentence for every reason why norms stay."""
+    """One sentence for every reason why norms stay, and how many of them moving the sum can still take away."""
     stay = Counter((BEHIND[fold.behind], AHEAD[fold.ahead]) for fold in audit.folds if not fold.folds)
-    return [
+    movable = sum(count for (behind, ahead), count in stay.items() if behind in ("add", "maxpool") and ahead == "act")
+    sentences = [
         Line("fold.group", {"norms": count})
         if behind == "group"
         else Line(
@@ -68,6 +69,7 @@ def _reasons(audit: Audit) -> list[Line]:
         )
         for (behind, ahead), count in stay.most_common()
     ]
+    return [*sentences, Line("fold.movable", {"norms": movable})] if movable else sentences
 
 
 def _rows(audit: Audit) -> tuple[tuple[Cell | Line | str, ...], ...]:

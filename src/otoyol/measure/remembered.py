@@ -64,6 +64,10 @@ class Remembered:
         mine[key] = grown
         return grown
 
+    def forget(self, owner: Hashable) -> None:
+        """Drop the owner's tables."""
+        self.bytes -= sum(table.nbytes for table in self.tables.pop(owner, {}).values())
+
     def _make_room(self, size: int, owner: Hashable) -> bool:
         if size > 8 * self.largest_table:
             return False

@@ -45,14 +45,20 @@ class Piece(NamedTuple):
     tensor: int
 
 
-Key = tuple[int, int, tuple[Piece, ...]]  # stage, position, what stands there
+class Key(NamedTuple):
+    """What can stand at a place of the network."""
+
+    stage: int
+    position: int
+    pieces: tuple[Piece, ...]
 
 
 class Program(NamedTuple):
-    """The fused operators of rows that are built alike: by (stage, position), and the ``seconds`` and the number of
-    ``others``, which depend on neither depths nor widths."""
+    """The fused operators of rows that are built alike. ``blocks`` (stages, 5): what stands at each place, by its
+    number among the structure's keys; ``seconds`` and the number of ``others``, which depend on neither depths nor
+    widths."""
 
-    blocks: dict[tuple[int, int], tuple[Piece, ...]]
+    blocks: Ints
     seconds: float
     others: int
 
@@ -68,23 +74,13 @@ class Known(NamedTuple):
         return codes if self.codes is None else np.searchsorted(self.codes, codes)
 
 
-class Alike(NamedTuple):
-    """Rows of one program. depths: (N, stages); ids: the widths' numbers, (N,) a stage."""
+class Spot(NamedTuple):
+    """Rows with one block at one place: its number, the codes of the widths around it, how many there are of such."""
 
-    program: Program
-    depths: Ints
-    ids: list[Ints]
-
-    def blocks(self) -> Iterator[tuple[int, int, Ints, Ints, Any]]:
-        """(stage, position, width before where it matters, own width, how many there are of such)."""
-        nothing = np.zeros_like(self.ids[0])
-        for stage, ids in enumerate(self.ids):
-            yield stage, FIRST, self.ids[stage - 1] if stage else nothing, ids, 1
-            depth = self.depths[:, stage]
-            if depth.max() > 1:
-                for position, times in ((SECOND, depth > 2), (LATER, np.maximum(depth - 3, 0)), (LAST, depth > 1)):
-                    yield stage, position, nothing, ids, times
-        yield len(self.ids) - 1, TAIL, nothing, self.ids[-1], 1
+    number: int
+    rows: Ints
+    codes: Ints
+    times: Ints
 
 
 class Scorer:
@@ -120,27 +116,49 @@ class _Structure:
     def __init__(self, predictor: Predictor, spec: Spec, remembered: Remembered) -> None:
         self.predictor, self.spec, self.remembered = predictor, spec, remembered
         self.programs: dict[int, Program] = {}
-        self.alike: dict[tuple[Piece, ...], tuple[Piece, ...]] = {}  # blocks that many programs share
+        self.keys: list[Key] = []  # by their numbers: a key is long, and few differ
+        self.numbers: dict[Key, int] = {}
 
     def __call__(self, depths: Ints, widths: Ints) -> Floats:
         cells = columns(self.spec, {"depths": depths, "widths": widths})
         plans, possible = plan_columns(self.spec, cells)
         result = np.full(len(depths), np.nan)
         rows = np.flatnonzero(np.broadcast_to(possible, len(depths)))
-        if not len(rows):
-            return result
-        signs = self._signatures(plans, depths, len(depths))
-        rows = rows[np.argsort(signs[rows], kind="stable")]
-        parts = np.split(rows, np.flatnonzero(np.diff(signs[rows])) + 1)
-        groups = []
-        for here in parts:
-            program = self._program(int(signs[here[0]]), depths[here[0]], widths[here[0]])
-            ids = [self.remembered.number(widths[here, stage]) for stage in range(widths.shape[1])]
-            groups.append(Alike(program, depths[here], ids))
-        known = self._fill(groups)
-        for here, group in zip(parts, groups, strict=True):
-            result[here] = self._score(group, known)
+        if len(rows):
+            signs = self._signatures(plans, depths, len(depths))[rows]
+            result[rows] = self._score(signs, depths[rows], widths[rows])
         return result
+
+    def _score(self, signs: Ints, depths: Ints, widths: Ints) -> Floats:
+        """Seconds of possible rows, whose signatures are ``signs``."""
+        distinct, first, which = np.unique(signs, return_index=True, return_inverse=True)
+        if len(self.programs) + len(distinct) > MOST_PROGRAMS:
+            self._forget()
+        programs = [self._program(sign, depths[i], widths[i]) for sign, i in zip(distinct.tolist(), first, strict=True)]
+        total = np.array([program.seconds for program in programs])[which]
+        count = np.array([program.others for program in programs], dtype=np.float64)[which]
+        spots = list(self._spots(np.stack([program.blocks for program in programs]), which, depths, widths))
+        known = self._fill(spots)
+        for number, rows, codes, times in spots:
+            block = known[number]
+            total[rows] += block.seconds[block.at(codes)] * times
+            count[rows] += len(self.keys[number].pieces) * times
+        return self.predictor.overhead(total, count)
+
+    def _spots(self, blocks: Ints, which: Ints, depths: Ints, widths: Ints) -> Iterator[Spot]:
+        """blocks: (programs, stages, 5); which: (N,), each row's program."""
+        ids = [self.remembered.number(column) for column in widths.T]
+        side, once, nothing = self.remembered.side, np.ones(len(widths), dtype=np.int64), np.zeros_like(ids[0])
+        for stage, own in enumerate(ids):
+            depth = depths[:, stage]
+            later = ((SECOND, depth > 2), (LATER, np.maximum(depth - 3, 0)), (LAST, depth > 1))
+            tail = ((TAIL, once),) if stage == len(ids) - 1 else ()
+            for position, times in ((FIRST, once), *later, *tail):
+                codes = (ids[stage - 1] if stage and position == FIRST else nothing) * side + own
+                numbers = np.where(times > 0, blocks[:, stage, position][which], -1)
+                for number in np.flatnonzero(np.bincount(numbers + 1)[1:]).tolist():
+                    rows = np.flatnonzero(numbers == number)
+                    yield Spot(number, rows, codes[rows], times[rows].astype(np.int64))
 
     def _signatures(self, plans: Sequence[StagePlan], depths: Ints, size: int) -> Ints:
         """Rows of one number have the same operators, fused and laid out alike."""
@@ -177,51 +195,50 @@ class _Structure:
 
     def _program(self, sign: int, depths: Ints, widths: Ints) -> Program:
         if sign not in self.programs:
-            if len(self.programs) >= MOST_PROGRAMS:
-                self.programs.clear()
-                self.alike.clear()
             self.programs[sign] = self._prepare(depths, widths)
         return self.programs[sign]
 
-    def _score(self, group: Alike, known: dict[Key, Known]) -> Floats:
-        program = group.program
-        total = np.full(len(group.depths), program.seconds, dtype=np.float64)
-        count = np.full(len(group.depths), program.others, dtype=np.float64)
-        for stage, position, before, ids, times in group.blocks():
-            pieces = program.blocks.get((stage, position), ())
-            block = known[stage, position, pieces]
-            total += block.seconds[block.at(before * self.remembered.side + ids)] * times
-            count += len(pieces) * times
-        return self.predictor.overhead(total, count)
+    def _forget(self) -> None:
+        """Programs, and where they have left too many blocks behind, these too."""
+        self.programs.clear()
+        if len(self.keys) > MOST_PROGRAMS:
+            self.keys.clear()
+            self.numbers.clear()
+            self.remembered.forget(self)
 
-    def _fill(self, groups: Sequence[Alike]) -> dict[Key, Known]:
-        """What all groups need, evaluated at once where tables lack it: few questions to each law, not one for each
+    def _number(self, key: Key) -> int:
+        if key not in self.numbers:
+            self.numbers[key] = len(self.keys)
+            self.keys.append(key)
+        return self.numbers[key]
+
+    def _fill(self, spots: Sequence[Spot]) -> dict[int, Known]:
+        """What all spots need, evaluated at once where tables lack it: few questions to each law, not one for each
         block."""
-        known: dict[Key, Known] = {}
-        met: dict[Key, list[Ints]] = {}
-        for group in groups:
-            for stage, position, before, ids, _ in group.blocks():
-                key = (stage, position, group.program.blocks.get((stage, position), ()))
-                if key not in met:
-                    met[key], table = [], self.remembered.table(self, key, pairs=position == FIRST and stage > 0)
-                    if table is not None:
-                        known[key] = Known(None, table.reshape(-1))
-                codes = before * self.remembered.side + ids
-                met[key].append(codes[np.isnan(known[key].seconds[codes])] if key in known else codes)
-        lacking = {key: np.unique(np.concatenate(parts)) for key, parts in met.items()}
-        known |= {key: Known(codes, np.zeros(len(codes))) for key, codes in lacking.items() if key not in known}
-        for key, rows, seconds in self._evaluated(lacking):
-            codes = lacking[key][rows]
-            known[key].seconds[known[key].at(codes)] = seconds
+        known: dict[int, Known] = {}
+        met: dict[int, list[Ints]] = {}
+        for number, _, codes, _ in spots:
+            if number not in met:
+                key = self.keys[number]
+                pairs = key.position == FIRST and key.stage > 0
+                met[number], table = [], self.remembered.table(self, number, pairs)
+                if table is not None:
+                    known[number] = Known(None, table.reshape(-1))
+            met[number].append(codes[np.isnan(known[number].seconds[codes])] if number in known else codes)
+        lacking = {number: np.unique(np.concatenate(parts)) for number, parts in met.items()}
+        known |= {n: Known(codes, np.zeros(len(codes))) for n, codes in lacking.items() if n not in known}
+        for number, rows, seconds in self._evaluated(lacking):
+            codes = lacking[number][rows]
+            known[number].seconds[known[number].at(codes)] = seconds
         return known
 
-    def _evaluated(self, lacking: dict[Key, Ints]) -> Iterator[tuple[Key, slice, Floats]]:
+    def _evaluated(self, lacking: dict[int, Ints]) -> Iterator[tuple[int, slice, Floats]]:
         """Seconds of blocks for the codes of pairs of widths, about ``ROWS`` codes at a time."""
-        batch: list[tuple[Key, slice]] = []
+        batch: list[tuple[int, slice]] = []
         size = 0
-        for key, codes in lacking.items():
+        for number, codes in lacking.items():
             for start in range(0, len(codes), ROWS):
-                batch.append((key, slice(start, start + ROWS)))
+                batch.append((number, slice(start, start + ROWS)))
                 size += len(codes[batch[-1][1]])
                 if size >= ROWS:
                     yield from self._told(batch, lacking)
@@ -229,15 +246,16 @@ class _Structure:
         yield from self._told(batch, lacking)
 
     def _told(
-        self, batch: Sequence[tuple[Key, slice]], lacking: dict[Key, Ints]
-    ) -> Iterator[tuple[Key, slice, Floats]]:
+        self, batch: Sequence[tuple[int, slice]], lacking: dict[int, Ints]
+    ) -> Iterator[tuple[int, slice, Floats]]:
         side, asked = self.remembered.side, []
-        for key, rows in batch:
-            codes = lacking[key][rows]
-            asked += self._asked(key, codes // side, codes % side)
+        for number, rows in batch:
+            codes = lacking[number][rows]
+            asked += self._asked(self.keys[number], codes // side, codes % side)
         told = iter(self.predictor.model.several(asked))
-        for key, rows in batch:
-            yield key, rows, sum((next(told) for _ in key[2]), np.zeros(len(lacking[key][rows])))
+        for number, rows in batch:
+            nothing = np.zeros(len(lacking[number][rows]))
+            yield number, rows, sum((next(told) for _ in self.keys[number].pieces), nothing)
 
     def _asked(self, key: Key, before: Ints, ids: Ints) -> list[tuple[FusedOp, dict[str, NDArray[Any]]]]:
         """A block's operators with columns for their numbers, for pairs of widths, given by their numbers."""
@@ -328,8 +346,14 @@ class _Structure:
             )
             programs.setdefault(place, []).append(piece)
         seconds = float(self.predictor.model(fixed).sum()) if fixed else 0.0
-        blocks = {place: self.alike.setdefault(tuple(pieces), tuple(pieces)) for place, pieces in programs.items()}
-        return Program(blocks, seconds, len(fixed))
+        blocks = [
+            [
+                self._number(Key(stage, position, tuple(programs.get((stage, position), ()))))
+                for position in range(TAIL + 1)
+            ]
+            for stage in range(len(self.spec.stages))
+        ]
+        return Program(np.array(blocks), seconds, len(fixed))
 
 
 def merges_across(rules: Rules) -> bool:

@@ -136,6 +136,9 @@ class Space(BaseModel):
                 raise SpecError(f"space.choices.{key}", list(values), "at least one value, each once")
         for row in self.without:
             for key, values in row.items():
+                if key not in self.choices:
+                    allowed = f"one of {', '.join(self.choices)}" if self.choices else "nothing: there are no choices"
+                    raise SpecError("space.without", key, allowed)
                 if lacking := [v for v in values if v not in self.choices.get(key, ())]:
                     raise SpecError(
                         f"space.without.{key}", lacking[0], f"one of {', '.join(self.choices.get(key, ()))}"

@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple, get_args
 
 from otoyol.cost import formulas
 from otoyol.cost.count import ITEM_BYTES, item_bytes
-from otoyol.cost.memory import held, roots
+from otoyol.cost.memory import Held, held, roots
 from otoyol.cost.moments import Ledger, Line
 from otoyol.errors import SpecError
 from otoyol.ops.network import lower
@@ -109,14 +109,64 @@ def _ops(spec: Spec) -> list[Op]:
     return [op for op in lower(spec).ops if op.slot != "tap"]
 
 
+class _Structure(NamedTuple):
+    """What modes share that differ in segments only. Operators of a training step with their FLOPs (ahead, back);
+    ``root``: whose storage each one's output is; ``rows``: what each holds for backward, and by ``plain`` autograd;
+    ``remade``: the storages that lean training makes again, with their first and last reader in backward."""
+
+    ops: list[Op]
+    flops: list[tuple[int, int]]
+    root: list[int]
+    rows: list[Held]
+    plain: list[Held]
+    remade: dict[int, tuple[int, int]]
+
+
+@lru_cache(4)
+def _structure(spec: Spec, lean: bool) -> _Structure:
+    ops = _ops(spec)
+    norm_groups = spec.norm.groups if spec.norm.kind == "group" else 0
+    if not lean:
+        rows = held(ops, norm_groups, False, again=(False,) * len(ops))
+        return _Structure(ops, [formulas.flops(op) for op in ops], roots(ops, training=True), rows, rows, {})
+    plain = _structure(spec, False)
+    again: list[bool] = []
+    for start, end in _units(ops):
+        again += recomputed(
+            [op._replace(inputs=tuple(max(INPUT, t - start) for t in op.inputs)) for op in ops[start:end]]
+        )
+    rows = held(ops, norm_groups, True, again=again)
+    return plain._replace(rows=rows, remade=_remade(ops, rows, plain.rows, again))
+
+
+def _remade(
+    ops: Sequence[Op], rows: Sequence[Held], plain: Sequence[Held], again: Sequence[bool]
+) -> dict[int, tuple[int, int]]:
+    """Which storages lean training makes again, and between which operators they are alive."""
+    remade: dict[int, tuple[int, int]] = {}
+    for i, (row, whole) in enumerate(zip(rows, plain, strict=True)):
+        if ops[i].kind == "maxpool":  # of its input, only the shape is wanted
+            continue
+        for storage in whole.storages - row.storages:
+            if storage != INPUT and again[storage]:
+                first, last = remade.get(storage, (i, i))
+                remade[storage] = (max(first, i), min(last, i))
+    for storage in sorted(remade, reverse=True):  # an act's source is made, and stays for the act
+        source = ops[storage].inputs[0]
+        if source in remade and ops[storage].kind == "act":
+            first, last = remade[source]
+            remade[source] = (max(first, remade[storage][0]), last)
+    return remade
+
+
 @lru_cache(64)
 def _play(spec: Spec, mode: str, size: int, watched: bool) -> _Play:
-    ops = _ops(spec)
     lean, segments = MODES[mode]
+    found = _structure(spec, lean)
+    ops, flops = found.ops, found.flops
     parts = list(_parts(ops, segment_length(sum(plan.depth for plan in spec.plan), segments)))
-    step = _Step(spec, ops, size, lean, parts, not watched)
+    step = _Step(spec, found, size, parts, not watched)
     step.run()
-    flops = [formulas.flops(op) for op in ops]
     again = {i for part in parts if part.again for i in range(part.start, part.end)}
     once_more = again | set(step.remade)
     return _Play(
@@ -141,23 +191,14 @@ def _parts(ops: Sequence[Op], length: int) -> Iterator[_Part]:
 class _Step:
     """One step. Storages are named by the operator that made them, gradients by the operator whose output it was."""
 
-    def __init__(
-        self, spec: Spec, ops: Sequence[Op], size: int, lean: bool, parts: Sequence[_Part], sums_in_place: bool
-    ) -> None:
-        self.ops, self.size, self.parts, self.sums_in_place = ops, size, parts, sums_in_place
-        self.root = roots(ops, training=True)
+    def __init__(self, spec: Spec, found: _Structure, size: int, parts: Sequence[_Part], sums_in_place: bool) -> None:
+        self.size, self.parts, self.sums_in_place = size, parts, sums_in_place
+        self.ops, self.root, self.rows, self.plain, self.remade = (
+            found.ops, found.root, found.rows, found.plain, found.remade
+        )  # fmt: skip
         self.ledger = Ledger()
-        self.params = _params(ops)
-        norm_groups = spec.norm.groups if spec.norm.kind == "group" else 0
+        self.params = _params(found.ops)
         self.image = spec.input.channels * spec.input.height * spec.input.width * size
-        self.again: list[bool] = []
-        for start, end in _units(ops):
-            unit = [op._replace(inputs=tuple(max(INPUT, t - start) for t in op.inputs)) for op in ops[start:end]]
-            self.again += recomputed(unit) if lean else (False,) * len(unit)
-        self.rows = held(ops, norm_groups, lean, again=self.again)
-        self.plain = held(ops, norm_groups, False) if lean else self.rows
-        self.remade: dict[int, tuple[int, int]] = {}  # by storage: the first and last reader in backward
-        self._find_remade()
         self.remade_at: dict[int, list[int]] = {}  # by operator, the storages that its backward is the first to read
         self.gone_at: dict[int, list[int]] = {}  # and those that it is the last to read
         for storage, (first, last) in self.remade.items():
@@ -171,21 +212,6 @@ class _Step:
 
     def bytes_of(self, storage: int) -> int:
         return self.image if storage == INPUT else formulas.elements_out(self.ops[storage]) * self.size
-
-    def _find_remade(self) -> None:
-        """Which storages lean training makes again, and between which operators they are alive."""
-        for i, (row, plain) in enumerate(zip(self.rows, self.plain, strict=True)):
-            if self.ops[i].kind == "maxpool":  # of its input, only the shape is wanted
-                continue
-            for storage in plain.storages - row.storages:
-                if storage != INPUT and self.again[storage]:
-                    first, last = self.remade.get(storage, (i, i))
-                    self.remade[storage] = (max(first, i), min(last, i))
-        for storage in sorted(self.remade, reverse=True):  # an act's source is made, and stays for the act
-            source = self.ops[storage].inputs[0]
-            if source in self.remade and self.ops[storage].kind == "act":
-                first, last = self.remade[source]
-                self.remade[source] = (max(first, self.remade[storage][0]), last)
 
     def run(self) -> None:
         buffers = sum(formulas.buffers(op) for op in self.ops if not op.name.startswith("attention")) * self.size

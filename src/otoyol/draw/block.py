@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from otoyol.audit.highway import audit_block
+from otoyol.audit.highway import BlockAudit, audit_block
 from otoyol.draw import labels, marks
 from otoyol.draw.graph import HIGHWAY, BlockGraph, Node, block_graph, obstacles
 from otoyol.draw.labels import say
@@ -43,17 +43,30 @@ def block_svg(
     labels.check_lang(lang)
     stage = min(1, len(spec.plan) - 1) if stage is None else stage
     ops = lower_one(spec, stage, block)
-    graph = block_graph(ops)
-    blocked = obstacles(graph, audit_block(spec, ops))
-    status = highway_status(blocked, lang)
     name = labels.spec_name(spec)
-    place = say("draw.block.place", lang, stage=stage + 1, block=block + 1, depth=spec.plan[stage].depth)
     uid = uid or uid_of("block", name, stage, block, lang, theme)
-    d = Drawing(uid, theme, f"{name}: {place}", describe(graph, status, lang))
-    width = grid_of(graph, lang, 0, MIN_WIDTH).width
-    y = heading(d, place, name, width)
-    y = status_line(d, status, blocked == (), y, width)
-    grid = grid_of(graph, lang, y + 44, MIN_WIDTH)
+    place = place_words(spec, stage, block, lang)
+    return block_picture(tuple(ops), audit_block(spec, ops), place, lang, theme, uid, name)
+
+
+def place_words(spec: Spec, stage: int, block: int, lang: str) -> str:
+    """Which block it is; ``stage`` and ``block`` count from 0."""
+    return say("draw.block.place", lang, stage=stage + 1, block=block + 1, depth=spec.plan[stage].depth)
+
+
+def block_picture(
+    ops: tuple[Op, ...], audit: BlockAudit, place: str, lang: str, theme: Theme, uid: str, name: str = ""
+) -> str:  # fmt: skip
+    """The picture of :func:`block_svg` from the block alone, so that equal blocks of different designs are drawn once:
+    ``ops`` are ``lower_one``'s, ``place`` is its title and ``name`` what the design is called, where that is shown."""
+    graph = block_graph(list(ops))
+    blocked = obstacles(graph, audit)
+    status = highway_status(blocked, lang)
+    d = Drawing(uid, theme, f"{name}: {place}" if name else place, describe(graph, status, lang))
+    grid = grid_of(graph, lang, MIN_WIDTH)
+    y = heading(d, place, name, grid.width)
+    y = status_line(d, status, blocked == (), y, grid.width)
+    grid = grid.moved(y + 44)
     _Picture(d, graph, grid, blocked or (), lang).draw()
     y = grid.end + 56
     for line in wrap(say("draw.legend.block", lang).split(), grid.width - 2 * MARGIN, 11.5):
@@ -66,7 +79,7 @@ def heading(d: Drawing, title: str, name: str, width: float) -> float:
     """A title and the spec's text form over as many lines as it needs; the baseline of the last."""
     y = 32.0
     d.text(MARGIN, y, title, "title")
-    for line in labels.text_form_lines(name, width - 2 * MARGIN):
+    for line in labels.text_form_lines(name, width - 2 * MARGIN) if name else ():
         y += 18
         d.text(MARGIN, y, line, "mono")
     return y

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 from otoyol.draw.svg import MONO_WIDTH
 from otoyol.errors import SpecError
@@ -31,6 +32,7 @@ def shape_in(op: Op) -> str:
     return shape(op.c_in, op.h_in, op.w_in)
 
 
+@lru_cache(4_096)
 def op_name(op: Op, lang: str) -> str:
     """What the operator is, with its kernel: ``conv 3×3``, ``BN``, ``ReLU``, ``max pool 3×3``."""
     if op.kind == "norm":
@@ -41,6 +43,7 @@ def op_name(op: Op, lang: str) -> str:
     return say(f"draw.op.{kind}", lang, kernel=op.kernel)
 
 
+@lru_cache(4_096)
 def op_detail(op: Op, lang: str) -> str:
     """The numbers that are not the usual ones, joined by dots; empty where all are."""
     notes = []

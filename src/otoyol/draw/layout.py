@@ -48,6 +48,9 @@ class Grid(NamedTuple):
     def bottom(self, row: int) -> float:
         return self.top[row] + self.height[row]
 
+    def moved(self, down: float) -> Grid:
+        return self._replace(top=tuple(y + down for y in self.top), start=self.start + down, end=self.end + down)
+
 
 def glyph_height(op: Op) -> float:
     return JOIN if op.slot == "join" else HEIGHTS.get(op.kind, LOW)
@@ -78,8 +81,8 @@ def fork_row(graph: BlockGraph) -> int:
     return graph.nodes[first.inputs[0]].row + 1
 
 
-def grid_of(graph: BlockGraph, lang: str, start: float, wide: float) -> Grid:
-    """The grid of a block's picture whose motorway begins at ``start``; at least ``wide`` across."""
+def grid_of(graph: BlockGraph, lang: str, wide: float) -> Grid:
+    """The grid of a block's picture whose motorway begins at 0; at least ``wide`` across."""
     ops = [node.op for node in graph.nodes]
     fork = fork_row(graph)
     lanes = _lanes(graph, ops, lang)
@@ -94,13 +97,13 @@ def grid_of(graph: BlockGraph, lang: str, start: float, wide: float) -> Grid:
             below[source] = max(below[source], TURN)
         if changes_shape(node.op):
             below[node.row] = max(below[node.row], NOTE)
-    top, y = [], start
+    top, y = [], 0.0
     for row in range(graph.rows):
         y += GAP + (CAPTION if row in captions else 0) + (FORK if row == fork else 0) + (TURN if row == 0 else 0)
         top.append(y)
         y += height[row] + below[row]
     y += GAP if graph.join >= 0 else GAP + FORK
-    return Grid(tuple(lanes), tuple(top), tuple(height), start, y + GAP, max(wide, lanes[-1].right + MARGIN), fork)
+    return Grid(tuple(lanes), tuple(top), tuple(height), 0.0, y + GAP, max(wide, lanes[-1].right + MARGIN), fork)
 
 
 def _lanes(graph: BlockGraph, ops: list[Op], lang: str) -> list[Lane]:

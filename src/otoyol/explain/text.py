@@ -35,8 +35,8 @@ _BYTES = ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"))
 
 def say(key: str, lang: str = "en", /, **facts: Any) -> str:
     """The sentence ``key`` (``table.name``) in ``lang`` with its facts. Raises SpecError for an unknown language."""
-    words = chapter(lang, key.partition(".")[0])
-    return _Localised(LOCALES[lang]).vformat(words[key], (), facts)
+    sentence = chapter(lang, key.partition(".")[0])[key]
+    return _Localised(LOCALES[lang]).vformat(sentence, (), facts) if facts or "{" in sentence else sentence
 
 
 @cache

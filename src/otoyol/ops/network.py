@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import NamedTuple
 
 from otoyol.ops.block import Place, Sizes, Tape, Tensor, lower_block, strided
@@ -98,22 +99,34 @@ def lower(spec: Spec) -> Ops:
 
     Shapes are for one image of ``spec.input``. Repeated blocks are repeated operators.
     """
+    return lower_and_view(spec)[0]
+
+
+def lower_and_view(spec: Spec) -> tuple[Ops, list[View]]:
+    """:func:`lower`, and what every operator sees of the image."""
     ops: list[Op] = list(lower_stem(spec))
     activation = _last(ops, "act", "conv")
     marks: list[tuple[str, int]] = [("C1", activation)]
     for stage, plan in enumerate(spec.plan):
         for group in block_groups(spec, plan, stage, ops[-1].h_out, ops[-1].w_out):
-            template = lower_block(plan.form, group.place, group.sizes)
+            template = _template(plan.form, group.place, group.sizes)
             for index in range(group.first, group.first + group.repeat):
                 start = len(ops)
                 prefix = f"stages.{stage}.{index}."
                 ops += [
-                    op._replace(
-                        name=prefix + op.name, stage=stage, block=index,
-                        inputs=tuple(start + i if i != INPUT else start - 1 for i in op.inputs),
+                    Op._make(
+                        (
+                            prefix + op.name,
+                            op.kind,
+                            op.slot,
+                            stage,
+                            index,
+                            tuple([start + i if i != INPUT else start - 1 for i in op.inputs]),
+                            *op[6:],
+                        )
                     )
                     for op in template
-                ]  # fmt: skip
+                ]  # fmt: skip  (_replace takes three times as long)
         marks.append((f"C{stage + 2}", len(ops) - 1))
     marks = _tap_marks(spec, ops, marks)
     last_stage = ops[-1]
@@ -124,7 +137,12 @@ def lower(spec: Spec) -> Ops:
         marks[-1] = (marks[-1][0], final[-1])
     ops, marks = _tap_norms(spec, ops, marks)
     views = through(ops)
-    return Ops(tuple(ops), tuple(_tap(name, index, ops[index], views[index]) for name, index in marks))
+    return Ops(tuple(ops), tuple(_tap(name, index, ops[index], views[index]) for name, index in marks)), views
+
+
+@lru_cache(1_024)  # designs that are looked at one after another differ in a stage or two
+def _template(form: Form, place: Place, sizes: Sizes) -> tuple[Op, ...]:
+    return tuple(lower_block(form, place, sizes))
 
 
 def _last(ops: list[Op], *kinds: str) -> int:

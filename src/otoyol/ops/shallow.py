@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 from otoyol.errors import SpecError
 from otoyol.ops.block import lower_block, strided
-from otoyol.ops.network import block_groups, lower
+from otoyol.ops.network import block_groups, lower_and_view
 from otoyol.ops.op import Op, Ops
-from otoyol.ops.receptive import through
+from otoyol.ops.receptive import View
 from otoyol.spec.model import Spec
 
 
@@ -43,18 +43,21 @@ def lower_one(spec: Spec, stage: int, block: int) -> list[Op]:
     return lower_block(spec.plan[stage].form, group.place, group.sizes, f"stages.{stage}.{block}.", stage, block)
 
 
-@lru_cache(maxsize=8)
 def shallow(spec: Spec) -> Ops:
     """The network with at most two blocks a stage."""
+    return _shallow(spec)[0]
+
+
+@lru_cache(maxsize=8)
+def _shallow(spec: Spec) -> tuple[Ops, list[View]]:
     stages = tuple(stage.model_copy(update={"depth": min(2, stage.depth)}) for stage in spec.stages)
-    return lower(spec.model_copy(update={"stages": stages}))
+    return lower_and_view(spec.model_copy(update={"stages": stages}))
 
 
 def tap_views(spec: Spec) -> tuple[TapView, ...]:
     """The taps of ``lower(spec)``. Every block behind the second widens a view by what the second added: it has the
     same operators at stride 1."""
-    network = shallow(spec)
-    views = through(network.ops)
+    network, views = _shallow(spec)
     ends = {(op.stage, op.block): i for i, op in enumerate(network.ops)}
     size = start = 0  # what the blocks left out of the stages so far would have added
     found = []

@@ -11,14 +11,15 @@ from dataclasses import asdict
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from otoyol.audit.highway import audit_blocks
+from otoyol.audit.highway import BlockAudit, audit_block, audit_blocks
 from otoyol.cost import count, training
 from otoyol.cost.stages import stage_costs
-from otoyol.draw import block_svg, network_svg
+from otoyol.draw import network_svg
+from otoyol.draw.block import block_picture, place_words
 from otoyol.errors import SpecError
 from otoyol.explain import Answer, audit, say, why
 from otoyol.explain.refusal import sentence
-from otoyol.ops import lower
+from otoyol.ops import Op, lower
 from otoyol.ops.recompute import MODES
 from otoyol.ops.shallow import TapView, lower_one, shallow, tap_views
 from otoyol.spec import Spec, block_text, to_text
@@ -182,12 +183,14 @@ def block(spec: Spec, ask: DesignAsk, _: Scorers) -> dict[str, Any]:
     wanted = ask.block or (1, 0)
     stage = min(wanted[0], len(spec.plan) - 1)
     index = min(wanted[1], spec.plan[stage].depth - 1)
-    return {"stage": stage, "block": index, "svg": _block_svg(spec, stage, index, ask.lang)}
+    ops = lower_one(spec, stage, index)
+    svg = _picture(tuple(ops), audit_block(spec, ops), place_words(spec, stage, index, ask.lang), ask.lang)
+    return {"stage": stage, "block": index, "svg": svg}
 
 
-@lru_cache(maxsize=64)
-def _block_svg(spec: Spec, stage: int, index: int, lang: str) -> str:
-    return block_svg(spec, stage, index, lang, "page", "block")
+@lru_cache(maxsize=64)  # of blocks: most moves leave the one that is shown as it is
+def _picture(ops: tuple[Op, ...], audit: BlockAudit, place: str, lang: str) -> str:
+    return block_picture(ops, audit, place, lang, "page", "block")
 
 
 @lru_cache(maxsize=32)

@@ -15,8 +15,10 @@ from hypothesis import strategies as st
 from strategies import specs
 
 import otoyol
+from otoyol.audit import highway
 from otoyol.cost import count, training
 from otoyol.cost.stages import stage_costs
+from otoyol.explain import audit
 from otoyol.explain.text import catalogue, number
 from otoyol.ops.shallow import lower_one
 from otoyol.search import EQUAL
@@ -95,6 +97,24 @@ def test_charts_and_diagrams_show_the_design_and_its_baseline(visit: Visit, addr
     assert "4 × bottleneck-v2" in rows.nth(2).inner_text()
     assert page.locator("#panel-road .lane .clear").count() == 12
     assert "resnet50" in page.locator(".pinned").inner_text()
+
+
+def test_operators_and_answers_stand_beside_the_baselines(visit: Visit, address: str) -> None:
+    op = "stages.1.0.branch.conv2"
+    page = visit(at(address, spec="resnet50@widths=64-144-256-512", pin="resnet50", op=op, lang="tr"))
+    page.wait_for_selector("#panel-block .formulas small:not(:empty)")
+    told = page.locator("#panel-block .formulas").inner_text()
+    more = 9 * (144**2 - 128**2)  # weights of a 3x3 between so many channels, by hand
+    assert f"+{number(more, 'tr', 'si')} (+{number(144**2 / 128**2 - 1, 'tr', '.1%')})" in told
+    assert "Tek bir görüntü için." in page.locator("#panel-block .op").inner_text()
+    page.evaluate("hash => { location.hash = hash; }", "v=1&spec=resnetv2_50&pin=resnet50&view=why&lang=en")
+    page.wait_for_selector("#panel-highway .other:not([hidden])")
+    headline = audit(otoyol.parse("resnet50")).headline
+    assert page.locator("#panel-highway .other").inner_text() == f"The baseline: {headline}"
+    page.evaluate("hash => { location.hash = hash; }", "v=1&spec=resnetv2_50&pin=resnet50")
+    page.wait_for_selector("#panel-road small:not(:empty)")
+    pure = [highway(otoyol.parse(name)).pure for name in ("resnetv2_50", "resnet50")]
+    assert page.locator("#panel-road small").inner_text().startswith(f"+{pure[0] - pure[1]}")
 
 
 def test_a_slider_moves_everything_and_the_address(visit: Visit, address: str) -> None:

@@ -66,48 +66,67 @@ def config(spec: str, batch: int, steps: int, log_every: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def ours(folder: Path, steps: int) -> Iterator[float]:
-    """Seconds of each of the engine's steps; a generator runs it a step at a time."""
-    given = ClassificationConfig(**config(f"resnet18@input=3x{SIZE}x{SIZE}", BATCH, steps + 1, 10))
+class Paced:
+    """A training loop in a thread of its own, a step at a time: ``work`` is given what it must call before each step.
+    All loops run so, for a thread's memory is not managed as the main one's is."""
+
+    def __init__(self, work: Callable[[Callable[[], None]], None]) -> None:
+        self._go, self._done = threading.Semaphore(0), threading.Semaphore(0)
+        threading.Thread(target=work, args=(self._gate,), daemon=True).start()
+        self._done.acquire()
+
+    def _gate(self) -> None:
+        self._done.release()
+        self._go.acquire()
+
+    def step(self) -> float:
+        """Seconds of the next step, and of what stands between it and the one after (rows, checks, signals)."""
+        began = time.perf_counter()
+        self._go.release()
+        self._done.acquire()
+        return time.perf_counter() - began
+
+
+def ours(folder: Path) -> Callable[[Callable[[], None]], None]:
+    """The engine's own loop, which calls _step."""
+    given = ClassificationConfig(**config(f"resnet18@input=3x{SIZE}x{SIZE}", BATCH, 10**6, 10))
     trainer, content = prepare(given, folder / "run", Stop())
     step = Trainer._step
-    seconds: list[float] = []
-    # The engine's own loop calls _step; what stands between two calls (rows, checks, signals) belongs to the second.
-    go, done = threading.Semaphore(0), threading.Semaphore(0)
 
-    def paced(self: Trainer, batches: Iterator[Any]) -> None:
-        done.release()
-        go.acquire()
-        step(self, batches)
+    def work(gate: Callable[[], None]) -> None:
+        def paced(self: Trainer, batches: Iterator[Any]) -> None:
+            gate()
+            step(self, batches)
 
-    trainer._step = paced.__get__(trainer)  # type: ignore[method-assign]
-    threading.Thread(target=trainer.train, args=(content,), daemon=True).start()
-    done.acquire()
-    for _ in range(steps):
-        began = time.perf_counter()
-        go.release()
-        done.acquire()
-        seconds.append(time.perf_counter() - began)
-        yield seconds[-1]
+        torch.set_num_threads(1)
+        trainer._step = paced.__get__(trainer)  # type: ignore[method-assign]
+        trainer.train(content)
+
+    return work
 
 
-def by_hand(model: nn.Module, images: Tensor, labels: Tensor) -> Iterator[float]:
-    """Seconds of each step of the loop that anybody would write."""
-    loader = DataLoader(TensorDataset(images, labels), batch_size=BATCH, shuffle=True, drop_last=True)
-    optimiser = torch.optim.SGD(model.parameters(), lr=LR, momentum=MOMENTUM, weight_decay=DECAY)
-    mean, std = (torch.tensor(of).view(3, 1, 1) for of in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
-    model.train()
-    began = time.perf_counter()
-    while True:
-        for x, y in loader:
-            optimiser.zero_grad(set_to_none=True)
-            loss = nn.functional.cross_entropy(model((x.float() / 255 - mean) / std), y)
-            loss.backward()
-            optimiser.step()
-            if not torch.isfinite(loss.detach()):
-                raise SystemExit("the loss is not finite")
-            yield time.perf_counter() - began
-            began = time.perf_counter()
+def by_hand(model: nn.Module, images: Tensor, labels: Tensor) -> Callable[[Callable[[], None]], None]:
+    """The loop that anybody would write."""
+
+    def work(gate: Callable[[], None]) -> None:
+        torch.set_num_threads(1)
+        loader = DataLoader(TensorDataset(images, labels), batch_size=BATCH, shuffle=True, drop_last=True)
+        optimiser = torch.optim.SGD(model.parameters(), lr=LR, momentum=MOMENTUM, weight_decay=DECAY)
+        mean, std = (torch.tensor(of).view(3, 1, 1) for of in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
+        model.train()
+        while True:
+            batches = iter(loader)
+            for _ in range(len(loader)):
+                gate()
+                x, y = next(batches)
+                optimiser.zero_grad(set_to_none=True)
+                loss = nn.functional.cross_entropy(model((x.float() / 255 - mean) / std), y)
+                loss.backward()
+                optimiser.step()
+                if not torch.isfinite(loss.detach()):
+                    raise SystemExit("the loss is not finite")
+
+    return work
 
 
 def loop(steps: int, folder: Path) -> dict[str, Any]:
@@ -118,24 +137,20 @@ def loop(steps: int, folder: Path) -> dict[str, Any]:
     images = torch.stack([found.pixels(i) for i in range(len(found))])
     images = torchvision.transforms.v2.functional.resize(images, [SIZE, SIZE]).expand(-1, 3, -1, -1).contiguous()
     labels = torch.tensor(found.labels)
-    made: dict[str, Callable[[], Iterator[float]]] = {
-        "engine": lambda: ours(folder, 10**6),
-        "by hand, torchvision": lambda: by_hand(torchvision.models.resnet18(num_classes=10), images, labels),
-        "by hand, our network": lambda: by_hand(
-            otoyol.nn.build(f"resnet18@input=3x{SIZE}x{SIZE}", num_classes=10), images, labels
-        ),
+    hand = otoyol.nn.build(f"resnet18@input=3x{SIZE}x{SIZE}", num_classes=10)
+    those = {
+        "engine": Paced(ours(folder)),
+        "by hand, torchvision": Paced(by_hand(torchvision.models.resnet18(num_classes=10), images, labels)),
+        "by hand, our network": Paced(by_hand(hand, images, labels)),
     }
-    those = {name: make() for name, make in made.items()}
     times: dict[str, list[float]] = {name: [] for name in those}
     for one in those.values():  # warm
         for _ in range(3):
-            next(one)
+            one.step()
     names = list(those)
     for turn in range(steps // TURN):
         for name in names[turn % 3 :] + names[: turn % 3]:
-            begun = those[name]
-            next(begun)  # its clock stood while the others ran
-            times[name] += [next(begun) for _ in range(TURN)]
+            times[name] += [those[name].step() for _ in range(TURN)]
     ms = {name: 1e3 * statistics.median(seconds) for name, seconds in times.items()}
     return {
         "network": f"resnet18 at {SIZE}x{SIZE}", "batch": BATCH, "steps": len(times["engine"]),
@@ -210,7 +225,7 @@ def main() -> int:
     }
     print(json.dumps({"bars": bars, "met": met, "cores": os.cpu_count(), **figures}))
     sys.stdout.flush()
-    os._exit(0)  # the engine's thread stands amid a step that never comes
+    os._exit(0)  # the loops' threads stand before a step that never comes
 
 
 if __name__ == "__main__":

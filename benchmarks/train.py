@@ -167,16 +167,20 @@ def throughput(spec: str, processes: int, steps: int, folder: Path, runs: int = 
     path.write_text(yaml.safe_dump(given), encoding="utf-8")
     outs = [folder / f"out{processes}-{time.monotonic_ns()}-{number}" for number in range(runs)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    said = [out.with_suffix(".txt").open("w+", encoding="utf-8") for out in outs]
     begun = [
         subprocess.Popen(
             [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes), "-m",
              "otoyol", "train", str(path), "--out", str(out)],
-            env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        ) for out in outs
+            env=environment, stdout=file, stderr=file,
+        ) for out, file in zip(outs, said, strict=True)
     ]  # fmt: skip
-    statuses = [process.wait() for process in begun]
-    if any(statuses):
-        raise SystemExit(f"training with {processes} processes failed")
+    for process, file in zip(begun, said, strict=True):
+        status = process.wait()
+        file.seek(0)
+        if status:
+            raise SystemExit(f"training with {processes} processes left with {status}:\n{file.read()[-3000:]}")
+        file.close()
     return [images_a_second(out, EACH * processes) for out in outs]
 
 

@@ -276,7 +276,7 @@ def test_the_address_tells_all_and_needs_no_server(visit: Visit, address: str) -
 @pytest.mark.parametrize("lang", ["en", "tr"])
 def test_a_narrow_page_cuts_nothing_off(visit: Visit, address: str, lang: str) -> None:
     design = "resnetv2_50@attention=se,groups=2"
-    page = visit(at(address, spec=design, pin="resnet50", lang=lang), viewport={"width": 390, "height": 844})
+    page = visit(at(address, spec=design, pin="resnet50", lang=lang), viewport={"width": 375, "height": 812})
     wait(page, design)
     words = catalogue(lang)
     assert page.evaluate("document.documentElement.lang") == lang
@@ -285,12 +285,12 @@ def test_a_narrow_page_cuts_nothing_off(visit: Visit, address: str, lang: str) -
     page.keyboard.press("Escape")
     for summary in page.locator(".group > summary").all():
         summary.click()
-    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert page.evaluate("document.documentElement.scrollWidth") <= 375
     assert page.evaluate(CLIPPED) == []
-    for view in ("network", "memory", "why"):
+    for view in ("network", "memory", "why", "explore"):
         page.locator(f"#tab-{view}").click()
         page.wait_for_selector(f"#view-{view}:not([hidden]) :is(tbody tr, svg)")
-        assert page.evaluate("document.documentElement.scrollWidth") <= 390, view
+        assert page.evaluate("document.documentElement.scrollWidth") <= 375, view
         assert page.evaluate(CLIPPED) == [], view
     titles = page.locator("section.panel > h2").all_text_contents()
     assert {words[f"studio.panel.{name}"] for name in ("block", "costs", "stages", "taps", "memory")} <= set(titles)

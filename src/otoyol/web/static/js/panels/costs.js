@@ -32,7 +32,7 @@ export default {
             textStyle: { fontSize: 12, fontWeight: 600, color: ink },
           })),
           grid: PLACES.map(([left, right, top, bottom]) => ({ left, right, top: plus(top, 6), bottom, containLabel: false })),
-          xAxis: METRICS.map((_, i) => ({ gridIndex: i, type: "value", show: false, min: 0, max: ({ max }) => max * 1.34 || 1 })),
+          xAxis: METRICS.map((_, i) => ({ gridIndex: i, type: "value", show: false, min: 0, max: ({ max }) => max * (drawn.instance.getWidth() < 480 ? 1.6 : 1.34) || 1 })),
           yAxis: METRICS.map((_, i) => ({
             gridIndex: i, type: "category", inverse: true, data: stages.map(nameOf), axisTick: { show: false },
             axisLine: { show: false }, axisLabel: { show: i % 2 === 0, color: muted, fontSize: 11, margin: 6 },

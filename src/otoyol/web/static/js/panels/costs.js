@@ -31,7 +31,9 @@ export default {
             text: t(`costs.${metric}`), left: PLACES[i][0], top: PLACES[i][2], padding: 0,
             textStyle: { fontSize: 12, fontWeight: 600, color: ink },
           })),
-          grid: PLACES.map(([left, right, top, bottom]) => ({ left, right, top: plus(top, 6), bottom, containLabel: false })),
+          grid: PLACES.map(([left, right, top, bottom], i) => ({ // the lower two leave room for the legend
+            left, right, top: plus(top, 6), bottom: base.size && i > 1 ? plus(bottom, 7) : bottom, containLabel: false,
+          })),
           xAxis: METRICS.map((_, i) => ({ gridIndex: i, type: "value", show: false, min: 0, max: ({ max }) => max * (drawn.instance.getWidth() < 480 ? 1.6 : 1.34) || 1 })),
           yAxis: METRICS.map((_, i) => ({
             gridIndex: i, type: "category", inverse: true, data: stages.map(nameOf), axisTick: { show: false },

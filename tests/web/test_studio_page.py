@@ -34,7 +34,8 @@ OPTION = """async (selector) => {
 }"""
 # Elements past the right edge, and text that is cut off where nothing scrolls and no ellipsis says so.
 CLIPPED = """() => [...document.querySelectorAll("body *")]
-  .filter((e) => e.offsetParent !== null && !e.closest("svg, .box, .wide, pre, .diagram, .tabs, .said, .skip, .preview"))
+  .filter((e) => e.offsetParent !== null
+    && !e.closest("svg, .box, .wide, pre, .diagram, .tabs, .said, .skip, .preview"))
   .filter((e) => e.getBoundingClientRect().right > innerWidth + 1
     || (e.scrollWidth > e.clientWidth + 1 && e.clientWidth > 0
       && ["hidden", "clip"].includes(getComputedStyle(e).overflowX)

@@ -132,7 +132,8 @@ class _Structure:
     def _score(self, signs: Ints, depths: Ints, widths: Ints) -> Floats:
         """Seconds of possible rows, whose signatures are ``signs``."""
         distinct, first, which = np.unique(signs, return_index=True, return_inverse=True)
-        if len(self.programs) + len(distinct) > MOST_PROGRAMS:
+        new = sum(sign not in self.programs for sign in distinct.tolist())
+        if new and len(self.programs) + new > MOST_PROGRAMS:
             self._forget()
         programs = [self._program(sign, depths[i], widths[i]) for sign, i in zip(distinct.tolist(), first, strict=True)]
         total = np.array([program.seconds for program in programs])[which]

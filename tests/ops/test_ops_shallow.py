@@ -9,9 +9,10 @@ from strategies import specs
 
 import otoyol
 from otoyol.audit import highway
-from otoyol.audit.highway import audit_block
+from otoyol.audit.highway import audit_block, is_pure
 from otoyol.draw.graph import blocks_of
 from otoyol.ops import lower
+from otoyol.ops.network import stage_places
 from otoyol.ops.shallow import lower_one, tap_views
 
 
@@ -23,6 +24,13 @@ def test_a_block_alone_is_the_networks(spec: otoyol.Spec, data: st.DataObject) -
     assert ops == blocks_of(lower(spec).ops, stage)[block]
     whole = next(b for b in highway(spec).blocks if (b.stage, b.block) == (stage, block))
     assert audit_block(spec, ops) == whole
+
+
+@given(specs(max_depth=4))
+def test_purity_needs_no_widths(spec: otoyol.Spec) -> None:
+    for block in highway(spec).blocks:
+        form, place = spec.plan[block.stage].form, stage_places(spec, block.stage)[min(block.block, 1)]
+        assert is_pure(form, place, spec.stages[block.stage].shortcut or spec.shortcut) == block.pure
 
 
 @given(specs(max_depth=6))

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from otoyol.ops import INPUT, Op
+from otoyol.ops.block import Place, Sizes, lower_block
 from otoyol.spec import Shortcut, Spec
+from otoyol.spec.plan import Form
 
 
 @dataclass(frozen=True)
@@ -81,21 +84,27 @@ def audit_block(spec: Spec, block: list[Op]) -> BlockAudit:
     return _audit_block(spec, block, block, INPUT)
 
 
+@lru_cache(1_024)
+def is_pure(form: Form, place: Place, shortcut: Shortcut) -> bool:
+    """Whether y = x + F(x) exactly in blocks of this form at this place, however wide they are."""
+    ops = lower_block(form, place, Sizes(1, 1, 1, 1, 1, 1, 1, 1, 1))
+    return not _obstacles(ops, ops, INPUT, shortcut)
+
+
 def _audit_block(spec: Spec, ops: Sequence[Op], block: list[Op], x: int) -> BlockAudit:
     """``x`` is the operator that the block reads: what the network put out last."""
     stage, index = block[0].stage, block[0].block
-    shortcut = spec.stages[stage].shortcut or spec.shortcut
     # Strides are read, not sizes: over a map of one pixel a stride keeps the size and still asks for a projection.
     strides = any(op.stride > 1 for op in block if op.slot == "branch")
-    obstacles: list[Obstacle] = []
-    join = next((op for op in block if op.slot == "join"), None)
-    if join is None:
-        obstacles.append(Obstacle("absent", "shortcut", ""))
-    else:
-        obstacles += _on_shortcut(ops, join.inputs[1], x, shortcut)
-    obstacles += [Obstacle(op.kind, "post", op.name) for op in block if op.slot == "post"]
     c_in, c_out = block[0].c_in, block[-1].c_out  # a block's first operator reads its x
+    obstacles = _obstacles(ops, block, x, spec.stages[stage].shortcut or spec.shortcut)
     return BlockAudit(stage, index, tuple(obstacles), strides, c_in != c_out, c_in, c_out)
+
+
+def _obstacles(ops: Sequence[Op], block: list[Op], x: int, shortcut: Shortcut) -> list[Obstacle]:
+    join = next((op for op in block if op.slot == "join"), None)
+    found = [Obstacle("absent", "shortcut", "")] if join is None else _on_shortcut(ops, join.inputs[1], x, shortcut)
+    return found + [Obstacle(op.kind, "post", op.name) for op in block if op.slot == "post"]
 
 
 def _on_shortcut(ops: Sequence[Op], at: int, x: int, shortcut: Shortcut) -> list[Obstacle]:

@@ -94,7 +94,7 @@ class _Road:
         first = self.network.ops[0]
         self._chip(say("draw.network.input", lang, shape=labels.shape_in(first)), y + 30)
         self.y = y + 42
-        road = d.add("g")
+        road = d.layer()
         start = self.y
         self._part("stem", [op for op in self.network.ops if op.slot == "stem"])
         self._exit("C1", self.y - 12)
@@ -105,7 +105,7 @@ class _Road:
         self.y += 8
         d.at = road
         marks.motorway(d, self.x, start, self.y)
-        d.close()
+        d.at = d.body
         classes = self.spec.head.classes
         end = say("draw.network.out", lang, n=classes) if classes else say("draw.network.features", lang)
         self._chip(end, self.y + 24)

@@ -1,12 +1,12 @@
-"""SVG as a tree: escaping and balance come from the XML library, widths of text from one conservative table."""
+"""SVG as text, written in order and escaped in one place; widths of text from one conservative table."""
 
 from __future__ import annotations
 
 import hashlib
 import re
-from functools import lru_cache
+from collections.abc import Iterator
+from functools import cache, lru_cache
 from typing import Literal, get_args
-from xml.etree import ElementTree as ET
 from xml.sax.saxutils import escape
 
 from otoyol.errors import SpecError
@@ -98,6 +98,9 @@ _RULES = """
 """
 
 
+Layer = list["str | Layer"]  # markup in order; a layer within is filled later
+
+
 class Drawing:
     """An SVG element under construction. ``uid`` is the prefix of every id and the scope of every style rule."""
 
@@ -105,38 +108,39 @@ class Drawing:
         if theme not in get_args(Theme):
             raise SpecError("theme", theme, "light, dark, auto or page")
         self.uid = uid
-        self.theme = theme
-        self.root = ET.Element("svg", {
-            "xmlns": XMLNS, "id": uid, "role": "img", "aria-labelledby": f"{uid}-title {uid}-desc",
-        })  # fmt: skip
-        self._named("title", title)
-        self._named("desc", description)
+        self.head = [self._named("title", title), self._named("desc", description)]
         if theme != "page":
-            ET.SubElement(self.root, "style").text = stylesheet(f"#{uid}", theme)
-        self.head = len(self.root)  # what the picture itself comes after
-        self.at = self.root
+            self.head.append(_element("style", "", escape(stylesheet(f"#{uid}", theme))))
+        self.patterns: dict[str, str] = {}
+        self.body: Layer = []
+        self.at = self.body
 
-    def _named(self, tag: str, text: str) -> None:
-        ET.SubElement(self.root, tag, {"id": f"{self.uid}-{tag}"}).text = clean(text)
+    def _named(self, tag: str, text: str) -> str:
+        return _element(tag, _attributes({"id": f"{self.uid}-{tag}"}), _text(text))
 
-    def add(self, tag: str, css: str = "", **attributes: float | str) -> ET.Element:
-        """A child of the open group; underscores in names stand for hyphens, numbers lose needless digits."""
-        given = {name.rstrip("_").replace("_", "-"): _figure(value) for name, value in attributes.items()}
-        return ET.SubElement(self.at, tag, ({"class": css} if css else {}) | given)
+    def add(self, tag: str, css: str = "", text: str = "", **attributes: float | str) -> None:
+        """The next mark; underscores in names stand for hyphens, numbers lose needless digits."""
+        named = f' class="{css}"' if css else ""
+        self.at.append(_element(tag, named + _attributes(attributes), _text(text) if text else ""))
 
     def text(self, x: float, y: float, text: str, css: str = "", anchor: str = "start") -> None:
         """One line of text on the baseline ``y``."""
         extra = {} if anchor == "start" else {"text_anchor": anchor}
-        self.add("text", css, x=x, y=y, **extra).text = clean(text)
+        self.add("text", css, text, x=x, y=y, **extra)
 
     def group(self, title: str, **attributes: str) -> None:
         """Open a group with a tooltip; :meth:`close` ends it."""
-        group = self.add("g", **attributes)
-        ET.SubElement(group, "title").text = clean(title)
-        self.at = group
+        self.at.append(f"<g{_attributes(attributes)}>" + _element("title", "", _text(title)))
 
     def close(self) -> None:
-        self.at = self.root
+        """End the open group."""
+        self.at.append("</g>")
+
+    def layer(self) -> Layer:
+        """A group without a tooltip that lies here and may be filled later, while :attr:`at` is it."""
+        inside: Layer = []
+        self.at += ["<g>", inside, "</g>"]
+        return inside
 
     def hazard(self) -> str:
         """Paint of a barrier's stripes."""
@@ -149,27 +153,50 @@ class Drawing:
     def _pattern(self, name: str, size: int, turn: int, marks: list[tuple[str, str, str]]) -> str:
         """A pattern defined on first use; its URL."""
         name = f"{self.uid}-{name}"
-        if self.root.find(f".//pattern[@id='{name}']") is None:
-            defs = ET.Element("defs")
-            pattern = ET.SubElement(defs, "pattern", {
-                "id": name, "width": str(size), "height": str(size), "patternUnits": "userSpaceOnUse",
-                "patternTransform": f"rotate({turn})",
-            })  # fmt: skip
+        if name not in self.patterns:
+            inside = ""
             for tag, css, box in marks:
                 names = ("x", "y", "width", "height") if tag == "rect" else ("x1", "y1", "x2", "y2")
-                ET.SubElement(pattern, tag, {"class": css} | dict(zip(names, box.split(), strict=True)))
-            self.root.insert(self.head, defs)
+                inside += _element(tag, _attributes({"class_": css, **dict(zip(names, box.split(), strict=True))}))
+            about = {"id": name, "width": size, "height": size, "patternUnits": "userSpaceOnUse",
+                     "patternTransform": f"rotate({turn})"}  # fmt: skip
+            self.patterns[name] = _element("defs", "", _element("pattern", _attributes(about), inside))
         return f"url(#{name})"
 
     def finish(self, width: float, height: float) -> str:
         """The SVG's text, with a background, at its natural size and able to shrink."""
         w, h = _figure(round(width)), _figure(round(height))
-        self.root.set("viewBox", f"0 0 {w} {h}")
-        self.root.set("width", w)
-        self.root.set("height", h)
-        background = ET.Element("rect", {"class": "paper", "width": w, "height": h})
-        self.root.insert(self.head, background)
-        return _markup(self.root)
+        named = _attributes({
+            "xmlns": XMLNS, "id": self.uid, "role": "img", "aria-labelledby": f"{self.uid}-title {self.uid}-desc",
+            "viewBox": f"0 0 {w} {h}", "width": w, "height": h,
+        })  # fmt: skip
+        paper = _element("rect", _attributes({"class_": "paper", "width": w, "height": h}))
+        return _element("svg", named, "".join([*self.head, paper, *self.patterns.values(), *_flat(self.body)]))
+
+
+def _flat(layer: Layer) -> Iterator[str]:
+    for part in layer:
+        if isinstance(part, str):
+            yield part
+        else:
+            yield from _flat(part)
+
+
+def _element(tag: str, attributes: str, inside: str = "") -> str:
+    return f"<{tag}{attributes}>{inside}</{tag}>" if inside else f"<{tag}{attributes} />"
+
+
+def _attributes(values: dict[str, float | str]) -> str:
+    return "".join([f' {_attribute(name)}="{_figure(value)}"' for name, value in values.items()])
+
+
+@cache
+def _attribute(name: str) -> str:
+    return name.rstrip("_").replace("_", "-")
+
+
+def _text(text: str) -> str:
+    return _escaped(clean(text), {})
 
 
 def stylesheet(scope: str, theme: Theme) -> str:
@@ -212,16 +239,11 @@ def wrap(words: list[str], width: float, size: float = 13.0, joint: str = " ") -
     return lines
 
 
-def _markup(element: ET.Element) -> str:
-    """What ElementTree writes, without its search for namespaces, which takes longer than all the rest."""
-    named = "".join([f' {name}="{_escaped(value, _QUOTES)}"' for name, value in element.items()])
-    inside = _escaped(element.text or "", {}) + "".join(map(_markup, element))
-    return f"<{element.tag}{named}>{inside}</{element.tag}>" if inside else f"<{element.tag}{named} />"
-
-
 def _escaped(text: str, entities: dict[str, str]) -> str:
     return escape(text, entities) if _SPECIAL.search(text) else text  # hardly any text needs it
 
 
 def _figure(value: float | str) -> str:
-    return value if isinstance(value, str) else f"{value:.2f}".rstrip("0").rstrip(".")
+    if isinstance(value, str):
+        return _escaped(value, _QUOTES)
+    return f"{value:.2f}".rstrip("0").rstrip(".")

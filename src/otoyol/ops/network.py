@@ -36,12 +36,18 @@ def places(
     return first, Place(False, False, dilated, preact, drop, False)
 
 
-def block_groups(spec: Spec, plan: StagePlan, stage: int, h: int, w: int) -> Iterator[BlockGroup]:
-    """The stage's blocks, grouped: the first, then the rest."""
-    first, rest = places(
+def stage_places(spec: Spec, stage: int) -> tuple[Place, Place]:
+    """:func:`places` of one of the design's stages."""
+    plan = spec.plan[stage]
+    return places(
         plan.form, plan.stride != 1 or plan.c_in != plan.out, plan.stride != 1, plan.dilation > 1,
         spec.drop_path > 0, stage == 0, spec.stem.activated,
     )  # fmt: skip
+
+
+def block_groups(spec: Spec, plan: StagePlan, stage: int, h: int, w: int) -> Iterator[BlockGroup]:
+    """The stage's blocks, grouped: the first, then the rest."""
+    first, rest = stage_places(spec, stage)
     here = Sizes(plan.c_in, plan.mid, plan.out, h, w, plan.stride, plan.first_dilation, plan.dilation, plan.groups)
     yield BlockGroup(stage, 0, 1, first, here)
     if plan.depth > 1:
@@ -99,11 +105,6 @@ def lower(spec: Spec) -> Ops:
 
     Shapes are for one image of ``spec.input``. Repeated blocks are repeated operators.
     """
-    return lower_and_view(spec)[0]
-
-
-def lower_and_view(spec: Spec) -> tuple[Ops, list[View]]:
-    """:func:`lower`, and what every operator sees of the image."""
     ops: list[Op] = list(lower_stem(spec))
     activation = _last(ops, "act", "conv")
     marks: list[tuple[str, int]] = [("C1", activation)]
@@ -137,7 +138,7 @@ def lower_and_view(spec: Spec) -> tuple[Ops, list[View]]:
         marks[-1] = (marks[-1][0], final[-1])
     ops, marks = _tap_norms(spec, ops, marks)
     views = through(ops)
-    return Ops(tuple(ops), tuple(_tap(name, index, ops[index], views[index]) for name, index in marks)), views
+    return Ops(tuple(ops), tuple(_tap(name, index, ops[index], views[index]) for name, index in marks))
 
 
 @lru_cache(1_024)  # designs that are looked at one after another differ in a stage or two

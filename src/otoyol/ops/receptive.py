@@ -32,6 +32,13 @@ def through(ops: Sequence[Op]) -> list[View]:
     return views
 
 
+def behind(view: View, block: View, repeat: int = 1) -> View:
+    """The view of a block's output, from that of its input and from what the block by itself sees of its input; of
+    ``repeat`` such blocks, one behind another, where they do not stride."""
+    step = repeat * view.stride
+    return View(view.stride * block.stride, view.start + step * block.start, view.size + step * (block.size - 1))
+
+
 def _union(views: list[View]) -> View:
     start = min(view.start for view in views)
     end = max(view.start + view.size for view in views)

@@ -1,4 +1,4 @@
-"""What a network of any depth shows at the price of two blocks a stage: blocks behind the second repeat it."""
+"""What a network of any depth shows at the price of two blocks a stage: those behind the second repeat it."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from otoyol.errors import SpecError
-from otoyol.ops.block import lower_block, strided
-from otoyol.ops.network import block_groups, lower_and_view
-from otoyol.ops.op import Op, Ops
-from otoyol.ops.receptive import View
+from otoyol.ops.block import Place, Sizes, lower_block, strided
+from otoyol.ops.network import block_groups, lower_stem
+from otoyol.ops.op import Op
+from otoyol.ops.receptive import View, behind, through
 from otoyol.spec.model import Spec
+from otoyol.spec.plan import Form
 
 
 class TapView(NamedTuple):
@@ -43,33 +44,28 @@ def lower_one(spec: Spec, stage: int, block: int) -> list[Op]:
     return lower_block(spec.plan[stage].form, group.place, group.sizes, f"stages.{stage}.{block}.", stage, block)
 
 
-def shallow(spec: Spec) -> Ops:
-    """The network with at most two blocks a stage."""
-    return _shallow(spec)[0]
-
-
-@lru_cache(maxsize=8)
-def _shallow(spec: Spec) -> tuple[Ops, list[View]]:
-    stages = tuple(stage.model_copy(update={"depth": min(2, stage.depth)}) for stage in spec.stages)
-    return lower_and_view(spec.model_copy(update={"stages": stages}))
-
-
 def tap_views(spec: Spec) -> tuple[TapView, ...]:
-    """The taps of ``lower(spec)``. Every block behind the second widens a view by what the second added: it has the
-    same operators at stride 1."""
-    network, views = _shallow(spec)
-    ends = {(op.stage, op.block): i for i, op in enumerate(network.ops)}
-    size = start = 0  # what the blocks left out of the stages so far would have added
-    found = []
-    for index, tap in enumerate(network.taps):
-        if index:  # C1 is the stem's
-            more = spec.stages[index - 1].depth - 2
-            if more > 0:
-                first, second = (views[ends[index - 1, block]] for block in (0, 1))
-                size += more * (second.size - first.size)
-                start += more * (second.start - first.start)
-        found.append(
-            TapView(tap.name, tap.channels, tap.height, tap.width, tap.stride, tap.receptive_field + size,
-                    tap.offset + start)
-        )  # fmt: skip
+    """The taps of ``lower(spec)``, wherever they are taken: norms and acts change neither shape nor view."""
+    stem = lower_stem(spec)
+    seen = through(stem)
+    last = len(stem) - 1 - (stem[-1].kind == "maxpool")
+    found = [_tap(0, stem[last].c_out, stem[last].h_out, stem[last].w_out, seen[last])]
+    h, w, view = stem[-1].h_out, stem[-1].w_out, seen[-1]
+    for stage, plan in enumerate(spec.plan):
+        for group in block_groups(spec, plan, stage, h, w):
+            n = group.sizes
+            block = _block_view(plan.form, group.place, n.stride, n.dilation, n.dilation_rest)
+            view = behind(view, block, group.repeat)
+        h, w = strided(h, plan.stride), strided(w, plan.stride)
+        found.append(_tap(stage + 1, plan.out, h, w, view))
     return tuple(found)
+
+
+def _tap(index: int, c: int, h: int, w: int, view: View) -> TapView:
+    return TapView(f"C{index + 1}", c, h, w, view.stride, view.size, view.start)
+
+
+@lru_cache(1_024)
+def _block_view(form: Form, place: Place, stride: int, dilation: int, dilation_rest: int) -> View:
+    """What a block's output sees of its input; widths have no part in it."""
+    return through(lower_block(form, place, Sizes(1, 1, 1, 1, 1, stride, dilation, dilation_rest, 1)))[-1]

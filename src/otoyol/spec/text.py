@@ -192,13 +192,17 @@ def leaves(spec: Spec) -> dict[str, str]:
     return words
 
 
+@cache
+def _defaults(part: type[Part]) -> dict[str, Any]:
+    return {name: field.default for name, field in part.model_fields.items()}
+
+
 def _leaf(words: dict[str, str], key: str, value: Any) -> None:
     if isinstance(value, Input):
         words[key] = value.text
     elif isinstance(value, Part):
-        for field in type(value).model_fields:
+        for field, default in _defaults(type(value)).items():
             inner = getattr(value, field)
-            default = type(value).model_fields[field].default
             if "stage" not in key or field == value.PRIMARY or inner != default:
                 short = field == value.PRIMARY and not isinstance(value, Stem)
                 words[key if short else f"{key}.{field}"] = _word(inner)

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from otoyol.measure import Scorer
 
 Scorers = Mapping[str, "Scorer"]
-# Each module answers some of the page's questions.
-ROUTES: tuple[Callable[[Scorers], APIRouter], ...] = (page.routes, designs.routes, searches.routes)
+# Each module answers some of the page's questions; what every move asks comes first, for routes are tried in order.
+ROUTES: tuple[Callable[[Scorers], APIRouter], ...] = (designs.routes, searches.routes, page.routes)
 
 
 def make_app(

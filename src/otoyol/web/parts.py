@@ -11,7 +11,7 @@ from dataclasses import asdict
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from otoyol.audit.highway import BlockAudit, audit_block, audit_blocks
+from otoyol.audit.highway import BlockAudit, audit_block, is_pure
 from otoyol.cost import count, training
 from otoyol.cost.stages import stage_costs
 from otoyol.draw import network_svg
@@ -20,8 +20,9 @@ from otoyol.errors import SpecError
 from otoyol.explain import Answer, audit, say, why
 from otoyol.explain.refusal import sentence
 from otoyol.ops import Op, lower
+from otoyol.ops.network import stage_places
 from otoyol.ops.recompute import MODES
-from otoyol.ops.shallow import TapView, lower_one, shallow, tap_views
+from otoyol.ops.shallow import TapView, lower_one, tap_views
 from otoyol.spec import Spec, block_text, to_text
 from otoyol.spec.plan import expansion_of
 from otoyol.spec.text import leaves
@@ -74,11 +75,13 @@ class Openness(NamedTuple):
         return self.first + self.rest * (self.depth - 1)
 
 
-@lru_cache(maxsize=64)
 def _openness(spec: Spec) -> tuple[Openness, ...]:
-    blocks = audit_blocks(spec, shallow(spec).ops)
-    pure = [[block.pure for block in blocks if block.stage == stage] for stage in range(len(spec.plan))]
-    return tuple(Openness(plan.depth, here[0], here[-1]) for plan, here in zip(spec.plan, pure, strict=True))
+    rows = []
+    for stage, plan in enumerate(spec.plan):
+        shortcut = spec.stages[stage].shortcut or spec.shortcut
+        first, rest = (is_pure(plan.form, place, shortcut) for place in stage_places(spec, stage))
+        rows.append(Openness(plan.depth, first, rest if plan.depth > 1 else first))
+    return tuple(rows)
 
 
 @lru_cache(maxsize=64)

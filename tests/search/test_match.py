@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from otoyol.cost import count
 from otoyol.errors import SpecError
 from otoyol.search import EQUAL, match
+from otoyol.search.match import _distinct
 from otoyol.spec import edit, parse
 
 CHANGES = [{"block": "basic"}, {"block": "bottleneck-v2"}, {"expansion": "6"}, {"attention": "se"}, {"shortcut": "C"}]
@@ -101,6 +102,14 @@ def test_the_smallest_is_one_step_and_one_block(width, depth, multiple):
     assert not found.within
     assert "even the smallest depths and widths" in found.reason
     assert [(stage.depth, stage.width) for stage in found.spec.stages] == [(1, multiple)] * 3
+
+
+@given(st.integers(1, 16), st.sampled_from([3, 2_000, 2**20]), st.integers(0, 2**32 - 1))
+def test_rows_are_distinct_as_numpy_has_them(columns, most, seed):
+    """Sixteen columns of a million values are more than one number can tell apart at a time."""
+    rows = np.random.default_rng(seed).integers(1, most, (60, columns), endpoint=True)
+    rows = np.concatenate([rows, rows[::2], rows[::3] + np.eye(1, columns, columns - 1, dtype=np.int64)])
+    assert np.array_equal(_distinct(rows), np.unique(rows, axis=0))
 
 
 def test_training_bytes_are_train_bytes():

@@ -133,7 +133,7 @@ def _candidates(spec: Spec, vary: Vary, multiple: int, wanted: float, cost: Cost
     still = np.zeros_like(moves)
     move = [moves, still] if vary == "depths" else [still, moves * steps]
     around = (near[:, None, :] + np.concatenate(move, axis=1)[None]).reshape(-1, rows.shape[1])
-    around = np.unique(around[(around >= 1).all(axis=1)], axis=0)
+    around = _distinct(around[(around >= 1).all(axis=1)])
     return np.concatenate([rows, around]), np.concatenate([reached, cost(spec, *_split(around))])
 
 
@@ -141,7 +141,19 @@ def _rescaled(old: Ints, steps: Ints, octave: int) -> Ints:
     """Uniform rescalings, each once, down to where every stage is one step: ``octave`` factors to twice as much."""
     least = min(LEAST, (steps / old).min())
     factors = 2.0 ** (np.arange(-int(np.ceil(-np.log2(least) * octave)), int(np.log2(MOST) * octave) + 1) / octave)
-    return np.unique(np.maximum(steps, np.rint(old * factors[:, None] / steps) * steps).astype(np.int64), axis=0)
+    return _distinct(np.maximum(steps, np.rint(old * factors[:, None] / steps) * steps).astype(np.int64))
+
+
+def _distinct(rows: Ints) -> Ints:
+    """Each row once, in order, as ``np.unique(rows, axis=0)`` in a tenth of its time (it compares whole rows)."""
+    key, span = np.zeros(len(rows), dtype=np.int64), 1
+    for column in rows.T:
+        low = column.min()
+        width = int(column.max() - low) + 1
+        if span * width > 2**62:  # begin anew with as few numbers as there are rows so far
+            key, span = np.unique(key, return_inverse=True)[1], len(rows)
+        key, span = key * width + (column - low), span * width
+    return rows[np.unique(key, return_index=True)[1]]
 
 
 def _split(rows: Ints) -> tuple[Ints, Ints]:

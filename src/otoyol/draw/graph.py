@@ -37,20 +37,6 @@ class BlockGraph(NamedTuple):
         return tuple(n.op for i, n in enumerate(self.nodes) if n.lane == HIGHWAY and i != self.join)
 
 
-def blocks_of(ops: Sequence[Op], stage: int) -> list[list[Op]]:
-    """The stage's blocks in order, each its operators with inputs counted within the block."""
-    blocks: list[list[Op]] = []
-    start = 0
-    for index, op in enumerate(ops):
-        if op.stage != stage:
-            continue
-        if op.block == len(blocks):
-            blocks.append([])
-            start = index
-        blocks[-1].append(op._replace(inputs=tuple(i - start if i >= start else INPUT for i in op.inputs)))
-    return blocks
-
-
 def block_graph(ops: Sequence[Op]) -> BlockGraph:
     """Lanes and rows for a block whose inputs are counted within it."""
     rows: list[int] = []

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from otoyol.audit.highway import audit_blocks
+from otoyol.audit.highway import audit_block
 from otoyol.draw import labels, marks
 from otoyol.draw.block import heading
-from otoyol.draw.graph import block_graph, blocks_of, obstacles
+from otoyol.draw.graph import block_graph, obstacles
 from otoyol.draw.labels import number, say
 from otoyol.draw.layout import BOLD, MARGIN, ROAD
 from otoyol.draw.svg import Drawing, Theme, text_width, uid_of, wrap
-from otoyol.ops import Op, Ops, Tap, lower
+from otoyol.ops import Op
+from otoyol.ops.network import lower_stem, lower_tail
+from otoyol.ops.shallow import TapView, lower_one, tap_views
 from otoyol.spec import Spec
 
 TEXT = 410.0  # width of the column right of the motorway
@@ -36,38 +38,38 @@ def network_svg(spec: Spec, lang: str = "en", theme: Theme = "auto", uid: str | 
     """
     labels.check_lang(lang)
     name = labels.spec_name(spec)
-    network = lower(spec)
-    stages = stage_runs(spec, network)
+    stages, taps = stage_runs(spec), tap_views(spec)
     total = sum(run.repeat for runs in stages for run in runs)
     clear = sum(run.repeat for runs in stages for run in runs if run.blocked == ())
     summary = say("draw.network.sum", lang, blocks=total, stages=len(stages), open=clear)
     uid = uid or uid_of("network", name, lang, theme)
-    taps = " ".join(tap_text(tap, lang) + "." for tap in network.taps)
-    d = Drawing(uid, theme, f"{name}: {say('draw.network.title', lang)}", f"{summary} {taps}")
-    return _Road(d, spec, network, stages, lang).draw(name, summary)
+    told = " ".join(tap_text(tap, lang) + "." for tap in taps)
+    d = Drawing(uid, theme, f"{name}: {say('draw.network.title', lang)}", f"{summary} {told}")
+    return _Road(d, spec, taps, stages, lang).draw(name, summary)
 
 
-def stage_runs(spec: Spec, network: Ops) -> list[list[Run]]:
+def stage_runs(spec: Spec) -> list[list[Run]]:
     """Every stage's blocks, equal neighbours together."""
-    audits = audit_blocks(spec, network.ops)
     stages: list[list[Run]] = []
-    for stage in range(len(spec.plan)):
-        here = [audit for audit in audits if audit.stage == stage]
+    for stage, plan in enumerate(spec.plan):
         runs: list[Run] = []
         last: object = None
-        for index, block in enumerate(blocks_of(network.ops, stage)):
+        for index, repeat in ((0, 1), (1, plan.depth - 1)):  # behind the second all are equal
+            if not repeat:
+                continue
+            block = lower_one(spec, stage, index)
             same = [op[1:3] + op[5:] for op in block]  # all but name, stage, block
-            if runs and same == last:
-                runs[-1] = runs[-1]._replace(repeat=runs[-1].repeat + 1)
+            if same == last:
+                runs[-1] = runs[-1]._replace(repeat=plan.depth)
                 continue
             last = same
             branch = tuple(op for op in block if op.slot == "branch" and op.kind in ("conv", "linear"))
-            runs.append(Run(index, 1, branch, obstacles(block_graph(block), here[index])))
+            runs.append(Run(index, repeat, branch, obstacles(block_graph(block), audit_block(spec, block))))
         stages.append(runs)
     return stages
 
 
-def tap_text(tap: Tap, lang: str) -> str:
+def tap_text(tap: TapView, lang: str) -> str:
     shape = labels.shape(tap.channels, tap.height, tap.width)
     return say("draw.network.tap", lang, name=tap.name, shape=shape, stride=tap.stride)
 
@@ -75,10 +77,11 @@ def tap_text(tap: Tap, lang: str) -> str:
 class _Road:
     """Draws downwards; ``y`` is where the next part starts."""
 
-    def __init__(self, d: Drawing, spec: Spec, network: Ops, stages: list[list[Run]], lang: str) -> None:
-        self.d, self.spec, self.network, self.stages, self.lang = d, spec, network, stages, lang
-        self.taps = {tap.name: tap for tap in network.taps}
-        self.sign = max(self._sign_width(tap) for tap in network.taps)
+    def __init__(
+        self, d: Drawing, spec: Spec, taps: tuple[TapView, ...], stages: list[list[Run]], lang: str
+    ) -> None:  # fmt: skip
+        self.d, self.spec, self.taps, self.stages, self.lang = d, spec, taps, stages, lang
+        self.sign = max(self._sign_width(tap) for tap in taps)
         self.x = MARGIN + self.sign + 34 + ROAD / 2
         self.text = self.x + ROAD / 2 + 30
         self.width = self.text + TEXT + MARGIN
@@ -91,17 +94,18 @@ class _Road:
         for line in wrap(summary.split(), self.width - 2 * MARGIN):
             y += 20
             d.text(MARGIN, y, line)
-        first = self.network.ops[0]
-        self._chip(say("draw.network.input", lang, shape=labels.shape_in(first)), y + 30)
+        stem, last = lower_stem(self.spec), self.taps[-1]
+        tail = lower_tail(self.spec, last.channels, last.height, last.width)
+        self._chip(say("draw.network.input", lang, shape=labels.shape_in(stem[0])), y + 30)
         self.y = y + 42
         road = d.layer()
         start = self.y
-        self._part("stem", [op for op in self.network.ops if op.slot == "stem"])
-        self._exit("C1", self.y - 12)
+        self._part("stem", stem)
+        self._exit(self.taps[0], self.y - 12)
         for stage, runs in enumerate(self.stages):
             self._stage(stage, runs)
-        self._part("final", [op for op in self.network.ops if op.slot == "final"])
-        self._part("head", [op for op in self.network.ops if op.slot == "head"])
+        self._part("final", [op for op in tail if op.slot == "final"])
+        self._part("head", [op for op in tail if op.slot == "head"])
         self.y += 8
         d.at = road
         marks.motorway(d, self.x, start, self.y)
@@ -140,21 +144,20 @@ class _Road:
         return ", ".join(words)
 
     def _stage(self, stage: int, runs: list[Run]) -> None:
-        d, plan, lang = self.d, self.spec.plan[stage], self.lang
-        out = [op for op in self.network.ops if op.stage == stage][-1]
+        d, plan, lang, tap = self.d, self.spec.plan[stage], self.lang, self.taps[stage + 1]
         y = self.y + 26
         title = say("draw.network.stage", lang, stage=stage + 1)
         d.text(self.text, y, title, "strong")
         after = self.text + BOLD * text_width(title) + 10
         d.text(after, y, say("draw.network.repeat", lang, n=plan.depth), "strong")
-        d.text(self.text + TEXT, y, labels.shape_out(out), "mono", "end")
+        d.text(self.text + TEXT, y, labels.shape(tap.channels, tap.height, tap.width), "mono", "end")
         y += 9
         d.add("rect", "conv", x=self.text, y=y, width=max(4.0, plan.out * self.scale), height=7, rx=2)
         y += 10
         for run in runs:
             y = self._run(run, stage, y)
         self.y = max(y + 10, self.y + 76)
-        self._exit(f"C{stage + 2}", self.y - 22)
+        self._exit(tap, self.y - 22)
         self._rule()
 
     def _run(self, run: Run, stage: int, y: float) -> float:
@@ -186,25 +189,22 @@ class _Road:
     def _rule(self) -> None:
         self.d.add("line", "rule", x1=self.text, y1=self.y, x2=self.text + TEXT, y2=self.y)
 
-    def _sign_width(self, tap: Tap) -> float:
+    def _sign_width(self, tap: TapView) -> float:
         lines = self._sign_lines(tap)
         return max(BOLD * text_width(lines[0]), *(text_width(line, 11.5, mono=True) for line in lines[1:])) + 20
 
-    def _sign_lines(self, tap: Tap) -> tuple[str, str, str]:
+    def _sign_lines(self, tap: TapView) -> tuple[str, str, str]:
         shape = labels.shape(tap.channels, tap.height, tap.width)
         return tap.name, shape, say("draw.stride", self.lang, stride=tap.stride)
 
-    def _exit(self, name: str, y: float) -> None:
+    def _exit(self, tap: TapView, y: float) -> None:
         """A tap as an exit: a green sign and a ramp that leaves the motorway to the left."""
-        tap = self.taps.get(name)
-        if tap is None:
-            return
         d = self.d
         lines = self._sign_lines(tap)
         width, height = self.sign, 58.0
         right = self.x - ROAD / 2 - 34
         top = y - height + 12
-        d.group(tap_text(tap, self.lang), data_tap=name)
+        d.group(tap_text(tap, self.lang), data_tap=tap.name)
         marks.wire(d, [(self.x - ROAD / 2, y), (right - 1, y)])
         d.add("rect", "sign", x=right - width, y=top, width=width, height=height, rx=6)
         d.add("rect", "rim", x=right - width + 3, y=top + 3, width=width - 6, height=height - 6, rx=4)

@@ -120,11 +120,10 @@ def _charts(specs: Sequence[Spec], metrics: Sequence[Metric], uid: str, lang: st
 
 def _block_pictures(spec: Spec, uid: str, lang: str) -> tuple[tuple[Picture, ...], tuple[Picture, ...]]:
     """The first kinds of block of the second stage (or the only one), and every other kind in the network."""
-    network = lower(spec)
     shown_stage = min(1, len(spec.plan) - 1)
     first: list[Picture] = []
     rest: list[Picture] = []
-    for stage, runs in enumerate(stage_runs(spec, network)):
+    for stage, runs in enumerate(stage_runs(spec)):
         for run in runs:
             place = first if stage == shown_stage and len(first) < 2 else rest
             if place is rest and len(rest) >= MOST_BLOCKS:

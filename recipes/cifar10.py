@@ -106,8 +106,9 @@ def steps_within(name: str, recipe: str, spec: str, data: Path, minutes: float, 
     fit(config(recipe, spec, data, TRIED, f"run.evaluate_every={TRIED}", "run.log_every=1"), folder, resume=True)
     seconds = [row["seconds"] for row in rows(folder)]
     each = (seconds[-2] - seconds[9]) / (TRIED - 11)
-    evaluation = seconds[-1] - seconds[-2]
+    evaluation = seconds[-1] - seconds[-2] - each
     steps = int((60 * minutes * MARGIN - 20 * evaluation) / each)
+    steps -= steps % 20  # so that the last of the evaluations is that of the last step
     if steps < 20:
         raise OtoyolError(f"minutes: {minutes} hold {steps} steps of {each:.2f} s; at least 20 are needed")
     write_text(kept, json_text({"steps": steps, "seconds_a_step": each, "seconds_an_evaluation": evaluation}))

@@ -111,11 +111,15 @@ def _ops(spec: Spec) -> list[Op]:
 
 class _Structure(NamedTuple):
     """What modes share that differ in segments only. Operators of a training step with their FLOPs (ahead, back);
-    ``root``: whose storage each one's output is; ``rows``: what each holds for backward, and by ``plain`` autograd;
+    ``elements`` of their outputs, and last, where INPUT finds it, of the image; ``fresh``: elements of the weights
+    whose gradient an operator's backward is the first to make; ``root``: whose storage each one's output is;
+    ``rows``: what each holds for backward, and by ``plain`` autograd;
     ``remade``: the storages that lean training makes again, with their first and last reader in backward."""
 
     ops: list[Op]
     flops: list[tuple[int, int]]
+    elements: list[int]
+    fresh: list[int]
     root: list[int]
     rows: list[Held]
     plain: list[Held]
@@ -128,7 +132,13 @@ def _structure(spec: Spec, lean: bool) -> _Structure:
     norm_groups = spec.norm.groups if spec.norm.kind == "group" else 0
     if not lean:
         rows = held(ops, norm_groups, False, again=(False,) * len(ops))
-        return _Structure(ops, [formulas.flops(op) for op in ops], roots(ops, training=True), rows, rows, {})
+        image = spec.input.channels * spec.input.height * spec.input.width
+        first = {op.name: i for i, op in enumerate(ops)}  # of operators that share weights, backward meets the last
+        return _Structure(
+            ops, [formulas.flops(op) for op in ops], [*map(formulas.elements_out, ops), image],
+            [formulas.params(op) if first[op.name] == i else 0 for i, op in enumerate(ops)],
+            roots(ops, training=True), rows, rows, {},
+        )  # fmt: skip
     plain = _structure(spec, False)
     again: list[bool] = []
     for start, end in _units(ops):
@@ -165,7 +175,7 @@ def _play(spec: Spec, mode: str, size: int, watched: bool) -> _Play:
     found = _structure(spec, lean)
     ops, flops = found.ops, found.flops
     parts = list(_parts(ops, segment_length(sum(plan.depth for plan in spec.plan), segments)))
-    step = _Step(spec, found, size, parts, not watched)
+    step = _Step(found, size, parts, not watched)
     step.run()
     again = {i for part in parts if part.again for i in range(part.start, part.end)}
     once_more = again | set(step.remade)
@@ -191,14 +201,15 @@ def _parts(ops: Sequence[Op], length: int) -> Iterator[_Part]:
 class _Step:
     """One step. Storages are named by the operator that made them, gradients by the operator whose output it was."""
 
-    def __init__(self, spec: Spec, found: _Structure, size: int, parts: Sequence[_Part], sums_in_place: bool) -> None:
+    def __init__(self, found: _Structure, size: int, parts: Sequence[_Part], sums_in_place: bool) -> None:
         self.size, self.parts, self.sums_in_place = size, parts, sums_in_place
         self.ops, self.root, self.rows, self.plain, self.remade = (
             found.ops, found.root, found.rows, found.plain, found.remade
         )  # fmt: skip
         self.ledger = Ledger()
-        self.params = _params(found.ops)
-        self.image = spec.input.channels * spec.input.height * spec.input.width * size
+        self.params = sum(found.fresh)
+        self.fresh = found.fresh
+        self.bytes = [elements * size for elements in found.elements]  # of storages and of gradients
         self.remade_at: dict[int, list[int]] = {}  # by operator, the storages that its backward is the first to read
         self.gone_at: dict[int, list[int]] = {}  # and those that it is the last to read
         for storage, (first, last) in self.remade.items():
@@ -207,16 +218,12 @@ class _Step:
         self.pending: dict[int, tuple[int, int]] = {}  # gradients: by tensor, the storage's number and bytes
         self.owners: dict[int, int] = {}  # how many tensors share a gradient's storage
         self.numbers = 0
-        self.seen_params: set[str] = set()
         self.held_line = Line(0, 0)
-
-    def bytes_of(self, storage: int) -> int:
-        return self.image if storage == INPUT else formulas.elements_out(self.ops[storage]) * self.size
 
     def run(self) -> None:
         buffers = sum(formulas.buffers(op) for op in self.ops if not op.name.startswith("attention")) * self.size
         self.ledger.add(0, self.params * self.size + buffers)
-        self.ledger.add(self.image, 0)
+        self.ledger.add(self.bytes[INPUT], 0)
         base = self.ledger.now
         savers: dict[int, int] = {}  # by storage, the operator whose backward drops it
         for part in self.parts:
@@ -224,12 +231,12 @@ class _Step:
                 self._forward(part, kept=False)
                 source = self.root[self.ops[part.start].inputs[0]]
                 if source != INPUT and source not in savers:
-                    self.ledger.add(self.bytes_of(source), 0)
+                    self.ledger.add(self.bytes[source], 0)
                 savers[source] = part.start
             else:
                 self._forward(part, kept=True, savers=savers)
-        self.held_line = self.ledger.now.less(base).plus(self.image, 0)
-        self.pending[len(self.ops) - 1] = self._gradient(self.bytes_of(len(self.ops) - 1))
+        self.held_line = self.ledger.now.less(base).plus(self.bytes[INPUT], 0)
+        self.pending[len(self.ops) - 1] = self._gradient(self.bytes[len(self.ops) - 1])
         for part in reversed(self.parts):
             whole = self.pending[part.end - 1]
             if part.again:
@@ -253,7 +260,7 @@ class _Step:
             storage = self.root[i]
             held_here = savers is not None and storage in savers and not (part.again and storage >= part.start)
             if storage != INPUT and storage >= part.start and storage not in alive and not held_here:
-                self.ledger.add(self.bytes_of(storage), 0)
+                self.ledger.add(self.bytes[storage], 0)
                 alive.add(storage)
             if kept and savers is not None:
                 row = self.rows[i]
@@ -261,17 +268,17 @@ class _Step:
                 for saved in row.storages:
                     if saved not in savers or (part.again and saved >= part.start and saved not in alive):
                         if saved != INPUT and saved not in alive:
-                            self.ledger.add(self.bytes_of(saved), 0)
+                            self.ledger.add(self.bytes[saved], 0)
                         savers[saved] = i
                     savers[saved] = min(savers[saved], i)
             self.ledger.mark()
             for gone in [s for s in alive if last[s] <= i]:
                 alive.discard(gone)
                 if savers is None or not kept or gone not in savers:
-                    self.ledger.add(-self.bytes_of(gone), 0)
+                    self.ledger.add(-self.bytes[gone], 0)
         for gone in alive:
             if savers is None or not kept or gone not in savers:
-                self.ledger.add(-self.bytes_of(gone), 0)
+                self.ledger.add(-self.bytes[gone], 0)
 
     def _gradient(self, size: int) -> tuple[int, int]:
         self.numbers += 1
@@ -287,11 +294,11 @@ class _Step:
     def _backward(self, i: int, savers: dict[int, int]) -> None:
         op = self.ops[i]
         for storage in self.remade_at.get(i, ()):
-            self.ledger.add(self.bytes_of(storage), 0)
+            self.ledger.add(self.bytes[storage], 0)
         grad = self.pending.pop(i, None)
         if grad is not None:
             made = self._gradients(op, grad)
-            self.ledger.add(0, self._weights(op) * self.size)
+            self.ledger.add(0, self.fresh[i] * self.size)
             scratch = self._scratch(op, i)
             self.ledger.add(scratch, 0)
             self.ledger.mark()
@@ -312,7 +319,7 @@ class _Step:
                 self.owners[grad[0]] += 1
                 made.append((source, grad))
             else:
-                made.append((source, self._gradient(formulas.elements_out(self.ops[source]) * self.size)))
+                made.append((source, self._gradient(self.bytes[source])))
         return made
 
     def _accumulate(self, source: int, value: tuple[int, int]) -> None:
@@ -327,18 +334,12 @@ class _Step:
             self._let_go(old)
         self._let_go(value)
 
-    def _weights(self, op: Op) -> int:
-        if op.name in self.seen_params:
-            return 0
-        self.seen_params.add(op.name)
-        return formulas.params(op)
-
     def _scratch(self, op: Op, i: int) -> int:
         """What an operator makes and drops within its backward."""
         if op.kind == "mul" and op.slot == "attention":  # the gate's gradient before it is summed
-            return formulas.elements_out(op) * self.size
+            return self.bytes[i]
         if op.kind == "maxpool" and self.rows[i].index_bytes != self.plain[i].index_bytes:
-            return self.bytes_of(op.inputs[0]) + INDEX_BYTES[False] * formulas.elements_out(op)
+            return self.bytes[op.inputs[0]] + INDEX_BYTES[False] * formulas.elements_out(op)
         return 0
 
     def _drop(self, i: int, savers: dict[int, int]) -> None:
@@ -348,13 +349,9 @@ class _Step:
             if savers.get(storage) == i:
                 del savers[storage]
                 if storage != INPUT:
-                    self.ledger.add(-self.bytes_of(storage), 0)
+                    self.ledger.add(-self.bytes[storage], 0)
         for storage in self.gone_at.get(i, ()):
-            self.ledger.add(-self.bytes_of(storage), 0)
-
-
-def _params(ops: Sequence[Op]) -> int:
-    return sum(formulas.params(op) for op in {op.name: op for op in ops}.values())
+            self.ledger.add(-self.bytes[storage], 0)
 
 
 def _units(ops: Sequence[Op]) -> Iterator[tuple[int, int]]:

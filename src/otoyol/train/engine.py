@@ -304,6 +304,7 @@ class Trainer:
         evaluating = last or state.step % self.evaluate_every == 0
         if evaluating:
             self._evaluate()
+            state.seconds = time.monotonic() - self._began  # its row tells when the figures were there
         if self.rank == 0 and self.log is not None and (evaluating or state.step % self.run.log_every == 0):
             told = self._told(math.nan)
             means = [value / state.steps if state.steps else None for value in state.sums]

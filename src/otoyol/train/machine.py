@@ -1,4 +1,4 @@
-"""Devices, ranks and precision, by Lightning Fabric: one process here, or what torchrun or SLURM has started."""
+"""Devices, ranks and precision, by Lightning Fabric: one process here, or those that torchrun has started."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from otoyol.errors import MissingExtraError, OtoyolError, SpecError
 from otoyol.nn import memory_mode
 from otoyol.nn.trunk import Trunk
 from otoyol.train.config import Recipe, Run
+from otoyol.train.rendezvous import agree
 
 try:
     from lightning_fabric import Fabric
@@ -72,15 +73,17 @@ def _join(world: int, kind: str) -> None:
     """
     if world == 1 or os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True" or torch.distributed.is_initialized():
         return
-    store = torch.distributed.TCPStore(
-        os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), world, is_master=False
-    )
-    attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
-    own = torch.distributed.PrefixStore(f"otoyol/{attempt}/{world}", store)
+    host, port, rank = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), int(os.environ["RANK"])
+    try:
+        store = torch.distributed.TCPStore(host, port, world, is_master=False, wait_for_workers=False)
+        own = torch.distributed.PrefixStore(agree(store, rank, world), store)
+    except torch.distributed.DistError as error:
+        said = (str(error).splitlines() or [type(error).__name__])[0]
+        raise OtoyolError(f"ranks: torchrun's store at {host}:{port} does not answer ({said})") from None
     device = torch.device(kind, int(os.environ["LOCAL_RANK"])) if kind != "cpu" else None
     torch.distributed.init_process_group(
-        torch.distributed.get_default_backend_for_device(kind), store=own, rank=int(os.environ["RANK"]),
-        world_size=world, device_id=device,
+        torch.distributed.get_default_backend_for_device(kind), store=own, rank=rank, world_size=world,
+        device_id=device,
     )  # fmt: skip
 
 
@@ -97,7 +100,7 @@ def find_device(name: str | None) -> torch.device:
 
 @contextmanager
 def settings(run: Run) -> Iterator[None]:
-    """torch's threads and determinism as the run wants them, and as they were afterwards."""
+    """torch's threads and determinism as the run wants them, and as they were afterwards; what cuBLAS is told stays."""
     threads = torch.get_num_threads()
     modes = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
     benchmark = torch.backends.cudnn.benchmark
@@ -105,6 +108,8 @@ def settings(run: Run) -> Iterator[None]:
         if run.threads is not None:
             torch.set_num_threads(run.threads)
         if torch.cuda.is_available():
+            if run.deterministic:  # cuBLAS reads it once, at its first use; without it, sums may differ between runs
+                os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
             torch.use_deterministic_algorithms(run.deterministic, warn_only=True)
             torch.backends.cudnn.benchmark = not run.deterministic
         yield
@@ -153,12 +158,18 @@ def gathered(fabric: Fabric, value: Any) -> list[Any] | None:
     return found
 
 
+def everyone(fabric: Fabric, value: Any) -> list[Any]:
+    """Every rank's ``value``, by rank, on every rank."""
+    if fabric.world_size == 1:
+        return [value]
+    found: list[Any] = [None] * fabric.world_size
+    torch.distributed.all_gather_object(found, value)
+    return found
+
+
 def agreed(fabric: Fabric, what: Any, field: str) -> None:
     """Raises OtoyolError on every rank where not all have the same ``what``."""
-    if fabric.world_size == 1:
-        return
-    found: list[Any] = [None] * fabric.world_size
-    torch.distributed.all_gather_object(found, what)
+    found = everyone(fabric, what)
     if odd := [rank for rank, other in enumerate(found) if other != found[0]]:
         raise OtoyolError(f"{field}: rank {odd[0]} has {_short(found[odd[0]])}, rank 0 has {_short(found[0])}")
 

@@ -13,7 +13,7 @@ from otoyol.cli.words import language, number, word
 from otoyol.errors import SpecError
 
 if TYPE_CHECKING:
-    from otoyol.train.engine import Told
+    from otoyol.train.progress import Told
     from otoyol.train.run import Fitted, Start
 
 

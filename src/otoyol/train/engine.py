@@ -12,9 +12,9 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor, nn
@@ -29,6 +29,7 @@ from otoyol.train.log import Log
 from otoyol.train.machine import Fabric, laid_out, prepared_model, total
 from otoyol.train.optim import make_optimiser, set_lr
 from otoyol.train.order import TrainingKeys, check_split, validation_keys
+from otoyol.train.progress import Progress, Stopped, Told
 from otoyol.train.schedule import factor
 from otoyol.train.seeds import seed_of
 from otoyol.train.signals import Stop
@@ -36,45 +37,6 @@ from otoyol.train.store import Store
 from otoyol.train.task import Built, Metric, Task
 
 SKIPPED_IN_A_ROW = 20  # steps without a finite loss after which skipping is no help
-
-
-@dataclass
-class Progress:
-    """What a checkpoint keeps beside tensors. ``step``: optimiser steps done. ``settled``: the last step whose row,
-    evaluation and best weights are dealt with. ``sums``: of the loss and its parts since the last row, over ``steps``
-    steps. ``left_out``: unreadable samples, ``nan_steps``: steps that were skipped, counted from 1."""
-
-    step: int = 0
-    settled: int = 0
-    sums: list[float] = field(default_factory=list)
-    steps: int = 0
-    updates: int = 0
-    seconds: float = 0.0
-    log_size: int = 0
-    metrics: dict[str, float] = field(default_factory=dict)
-    best: dict[str, Any] = field(default_factory=dict)
-    left_out: list[str] = field(default_factory=list)
-    nan_steps: list[int] = field(default_factory=list)
-
-
-class Told(NamedTuple):
-    """What a listener is told after each step, and with ``metrics`` after an evaluation."""
-
-    step: int
-    steps: int
-    epoch: float
-    loss: float
-    lr: float
-    images_per_second: float
-    metrics: dict[str, float] | None = None
-
-
-class Stopped(Exception):  # noqa: N818 (a way out, no error)
-    """A signal was heeded. ``saved``: the step of the checkpoint to go on from, None where there is none."""
-
-    def __init__(self, saved: int | None) -> None:
-        super().__init__()
-        self.saved = saved
 
 
 class Trainer:

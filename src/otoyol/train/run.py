@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from otoyol.errors import OtoyolError, SpecError
 from otoyol.spec.files import json_text, write_text
 from otoyol.train.config import Config, without_free
-from otoyol.train.engine import Stopped, Told, Trainer
+from otoyol.train.engine import Trainer
 from otoyol.train.folder import (
     RESULT,
     close_folder,
@@ -26,6 +26,7 @@ from otoyol.train.folder import (
 from otoyol.train.freeze import frozen_params
 from otoyol.train.log import read_log
 from otoyol.train.machine import agreed, connect, settings
+from otoyol.train.progress import Stopped, Told
 from otoyol.train.seeds import own_chance
 from otoyol.train.signals import Stop, watched
 from otoyol.train.task import Task

@@ -11,7 +11,7 @@ import math
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NoReturn
@@ -22,11 +22,12 @@ from torch import Tensor, nn
 from otoyol.errors import OtoyolError, TrainingError
 from otoyol.train.config import Config
 from otoyol.train.ema import Average
+from otoyol.train.folder import CHECKPOINTS
 from otoyol.train.freeze import hold
 from otoyol.train.judge import Interrupted, judge
 from otoyol.train.loader import Batches, Fetched, Reader, SampleError
 from otoyol.train.log import Log
-from otoyol.train.machine import Fabric, laid_out, prepared_model, total
+from otoyol.train.machine import Fabric, everyone, laid_out, prepared_model, total
 from otoyol.train.optim import make_optimiser, set_lr
 from otoyol.train.order import TrainingKeys, check_split, validation_keys
 from otoyol.train.progress import Progress, Stopped, Told
@@ -36,7 +37,7 @@ from otoyol.train.signals import Stop
 from otoyol.train.store import Store
 from otoyol.train.task import Built, Metric, Task
 
-SKIPPED_IN_A_ROW = 20  # steps without a finite loss after which skipping is no help
+SKIPPED_IN_A_ROW = 20  # steps without a finite loss and gradient after which skipping is no help
 
 
 class Trainer:
@@ -57,7 +58,7 @@ class Trainer:
         per_epoch = max(1, -(-self.samples // self.recipe.batch))
         self.evaluate_every = self.run.evaluate_every or per_epoch
         self.state = Progress(sums=[0.0] * (1 + len(task.parts)))
-        self.store = Store(folder / "checkpoints", self.run.checkpoints.keep)
+        self.store = Store(folder / CHECKPOINTS, self.run.checkpoints.keep)
         self.columns = (
             "step", "epoch", "lr", "loss", *task.parts, *(f"val_{name}" for name in task.metrics), "seconds",
             "images_per_second",
@@ -71,11 +72,12 @@ class Trainer:
         self._agreed = (False, False)  # what some rank wishes, see _wishes
 
     def build(self) -> Built:
-        """The fresh model, its first weights decided by the seed."""
+        """The fresh model, its first weights decided by the seed. Raises SpecError for what cannot be trained."""
         torch.manual_seed(seed_of("model", self.run.seed))
         built = self.task.build()
         self.frozen = built.frozen
         self.model = prepared_model(built.model, self.run, self.fabric)
+        make_optimiser(self.model, self.recipe.optimiser)  # refused here, before the run has a folder
         return Built(self.model, self.frozen)
 
     def train(self, content: dict[str, Any] | None) -> None:
@@ -83,9 +85,10 @@ class Trainer:
         loss is not finite, Stopped after a signal, OtoyolError for what the disk or the data refuse."""
         if content is not None:
             self.state = Progress(**content["progress"])
-        self.optimiser = make_optimiser(self.model, self.recipe.optimiser)
         compiled: nn.Module = torch.compile(self.model) if self.run.compile else self.model  # type: ignore[assignment]
-        self.wrapped, self.stepper = self.fabric.setup(compiled, self.optimiser)
+        self.wrapped = self.fabric.setup_module(compiled)
+        self.optimiser = make_optimiser(self.model, self.recipe.optimiser)  # over the parameters as they are now
+        self.stepper = self.fabric.setup_optimizers(self.optimiser)
         if content is not None:
             self.model.load_state_dict(content["model"])  # only now is it on its device, in its precision
             self.optimiser.load_state_dict(content["optimiser"])
@@ -198,8 +201,8 @@ class Trainer:
         buffers = [buffer.clone() for buffer in self.model.buffers()] if skip else []
         sums = torch.zeros(1 + len(self.task.parts), dtype=torch.float64, device=self.fabric.device)
         assert isinstance(self._ahead, list)  # noqa: S101 (for the type checker: _leave has seen to errors)
+        skipped = [name for fetched in self._ahead for name in fetched.skipped if name not in self.state.left_out]
         for part, fetched in enumerate(self._ahead):
-            self._note(fetched.skipped)
             torch.manual_seed(seed_of("step", self.run.seed, step, self.rank, part))
             last = part == recipe.accumulate - 1
             with nullcontext() if last else self.fabric.no_backward_sync(self.wrapped):
@@ -210,11 +213,12 @@ class Trainer:
             told = [loss.total.detach(), *(loss.parts[name].detach() for name in self.task.parts)]
             sums += weight * torch.stack([value.double() for value in told])
         self._fetch(batches, step + 1)
-        *figures, stop, trouble = total(self.fabric, torch.cat((sums, sums.new_tensor(self._wishes()))))
+        told_too = sums.new_tensor([*self._wishes(), float(len(skipped))])
+        *figures, stop, trouble, unread = total(self.fabric, torch.cat((sums, told_too)))
         self._agree((stop, trouble))
-        if math.isfinite(figures[0]):
-            if recipe.clip is not None:
-                self.fabric.clip_gradients(self.wrapped, self.stepper, max_norm=recipe.clip, error_if_nonfinite=False)
+        if unread:  # names travel only where there are some
+            self._note([name for names in everyone(self.fabric, skipped) for name in names])
+        if not (problem := self._problem(figures[0])):
             self.stepper.step()
             if self.average is not None:
                 self.average.update(self.state.updates)
@@ -222,26 +226,38 @@ class Trainer:
             self.state.sums = [old + new for old, new in zip(self.state.sums, figures, strict=True)]
             self.state.steps += 1
         else:
-            self._refuse(figures[0], buffers)
+            self._refuse(problem, buffers)
         self.optimiser.zero_grad(set_to_none=True)
         self.state.step += 1
         if self.rank == 0:
             self.tell(self._told(figures[0]))
 
-    def _refuse(self, loss: float, buffers: list[Tensor]) -> None:
-        """A loss that is not finite: the end, or a step that leaves no trace but its record."""
+    def _problem(self, loss: float) -> str:
+        """What forbids the step, the same on every rank: a loss that is not finite or, where such steps are skipped, a
+        gradient, which is clipped here. A scaler of 16 bits looks at gradients itself and passes over a step."""
+        if not math.isfinite(loss):
+            return f"the loss is {loss}"
+        norm: Tensor | None = None
+        if (clip := self.recipe.clip) is not None:
+            norm = self.fabric.clip_gradients(self.wrapped, self.stepper, max_norm=clip, error_if_nonfinite=False)
+        if self.run.on_nan == "stop" or getattr(self.fabric.strategy.precision, "scaler", None) is not None:
+            return ""
+        if norm is None:
+            norm = nn.utils.get_total_norm([p.grad for p in self.model.parameters() if p.grad is not None])
+        return "" if math.isfinite(float(norm)) else f"the norm of the gradient is {float(norm)}"
+
+    def _refuse(self, problem: str, buffers: list[Tensor]) -> None:
+        """A step that cannot be: the end, or one that leaves no trace but its record."""
         step, lr = self.state.step + 1, self.recipe.optimiser.lr
         if self.run.on_nan == "stop":
             raise TrainingError(
-                f"training: the loss is {loss} at step {step}; {self._kept()}; --resume --set run.on_nan=skip passes "
+                f"training: {problem} at step {step}; {self._kept()}; --resume --set run.on_nan=skip passes "
                 f"over such steps, a learning rate below {lr:g} is for a new run (--out)"
             )
         self.state.nan_steps.append(step)
         row = self.state.nan_steps[-SKIPPED_IN_A_ROW:]
         if len(row) == SKIPPED_IN_A_ROW and row[0] == step - SKIPPED_IN_A_ROW + 1:
-            raise TrainingError(
-                f"training: the loss is {loss} at {len(row)} steps in a row, up to {step}; {self._kept()}"
-            )
+            raise TrainingError(f"training: {problem} at {len(row)} steps in a row, up to {step}; {self._kept()}")
         for buffer, before in zip(self.model.buffers(), buffers, strict=True):
             buffer.copy_(before)
 
@@ -250,6 +266,14 @@ class Trainer:
         skip = isinstance(error, SampleError) and self.run.unreadable == "stop"
         advice = "; --resume --set run.unreadable=skip goes on without it" if skip else ""
         return OtoyolError(f"{error}; {self._kept()}{advice}")
+
+    @contextmanager
+    def _advising(self) -> Iterator[None]:
+        """What the disk refuses inside is told together with what is kept."""
+        try:
+            yield
+        except OtoyolError as error:
+            raise self._advised(error) from None
 
     def _kept(self) -> str:
         if self.rank:
@@ -265,6 +289,8 @@ class Trainer:
         last = state.step == self.steps
         evaluating = last or state.step % self.evaluate_every == 0
         if evaluating:
+            if self.world > 1:  # ranks cannot leave amid it, and whoever asked them to may not wait for its end
+                self._save()
             self._evaluate()
             state.seconds = time.monotonic() - self._began  # its row tells when the figures were there
         if self.rank == 0 and self.log is not None and (evaluating or state.step % self.run.log_every == 0):
@@ -272,10 +298,11 @@ class Trainer:
             means = [value / state.steps if state.steps else None for value in state.sums]
             figures = dict(zip(("loss", *self.task.parts), means, strict=True))
             judged = {f"val_{name}": value for name, value in state.metrics.items()} if evaluating else {}
-            self.log.row({
-                "step": state.step, "epoch": round(told.epoch, 6), "lr": told.lr, **figures, **judged,
-                "seconds": round(state.seconds, 3), "images_per_second": round(told.images_per_second, 1),
-            })  # fmt: skip
+            with self._advising():
+                self.log.row({
+                    "step": state.step, "epoch": round(told.epoch, 6), "lr": told.lr, **figures, **judged,
+                    "seconds": round(state.seconds, 3), "images_per_second": round(told.images_per_second, 1),
+                })  # fmt: skip
         if evaluating or state.step % self.run.log_every == 0:
             state.sums, state.steps = [0.0] * len(state.sums), 0
         state.settled = state.step
@@ -291,7 +318,8 @@ class Trainer:
         value = state.metrics[self.task.best]
         if not state.best or value > state.best["metrics"][self.task.best]:
             state.best = {"step": state.step, "metrics": state.metrics}
-            self.save_best(self.weights())
+            with self._advising():
+                self.save_best(self.weights())
         self.tell(self._told(math.nan)._replace(metrics=state.metrics))
 
     def judged(self) -> Metric | None:
@@ -319,7 +347,7 @@ class Trainer:
         """The weights that count: the average where there is one."""
         return self.average.values if self.average is not None else self.model.state_dict()
 
-    def _note(self, names: tuple[str, ...]) -> None:
+    def _note(self, names: Sequence[str]) -> None:
         for name in names:
             if name not in self.state.left_out:
                 self.state.left_out.append(name)
@@ -338,7 +366,8 @@ class Trainer:
             return
         if not all(bool(value.isfinite().all()) for value in self.model.parameters()):
             raise TrainingError(f"training: weights are not finite after step {self.state.step}; {self._kept()}")
-        self.log.sync()
+        with self._advising():
+            self.log.sync()
         self.state.log_size = self.log.size
         self.store.save(self.state.step, {
             "identity": self.identity, "model": self.model.state_dict(),

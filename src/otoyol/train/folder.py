@@ -28,7 +28,7 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
-CONFIG, RESULT, VERSIONS = "config.yaml", "result.json", "versions.json"
+CONFIG, RESULT, VERSIONS, CHECKPOINTS = "config.yaml", "result.json", "versions.json", "checkpoints"
 LOCK = ".lock"  # holds the number of the process that trains
 RUN_KEY = "otoyol.run"  # in the metadata of a run's safetensors: configuration and classes
 PACKAGES = ("torch", "torchvision", "pytorch-lightning", "numpy", "pillow")
@@ -44,7 +44,7 @@ def open_folder(folder: Path, resume: bool) -> None:
     if (folder / CONFIG).exists() and not resume:
         raise SpecError("out", str(folder), "a folder without a run; --resume goes on with this one")
     try:
-        (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
+        (folder / CHECKPOINTS).mkdir(parents=True, exist_ok=True)
         _lock(folder)
     except OSError as error:
         raise OtoyolError(f"cannot write {folder}: {error.strerror}") from None
@@ -95,7 +95,8 @@ def write_config(folder: Path, config: Config) -> None:
 
 
 def versions() -> dict[str, Any]:
-    """What runs here: bit-equal resumption holds where these and the number of workers and ranks are the same."""
+    """What runs here, once its ranks have met: bit-equal resumption holds where all of it is the same."""
+    joined = torch.distributed.is_available() and torch.distributed.is_initialized()
     found = {}
     for package in PACKAGES:
         try:
@@ -104,7 +105,8 @@ def versions() -> dict[str, Any]:
             continue
     return {
         "otoyol": __version__, "python": platform.python_version(), **found, "torch": str(torch.__version__),
-        "threads": torch.get_num_threads(), "machine": platform.machine(),
+        "threads": torch.get_num_threads(), "ranks": torch.distributed.get_world_size() if joined else 1,
+        "machine": platform.machine(),
     }  # fmt: skip
 
 
@@ -133,11 +135,13 @@ class Trained(NamedTuple):
 
 
 def load_run(
-    place: Path, which: str = "last", data: str | None = None, *, device: str | None = None, split: str | None = None
-) -> Trained:
+    place: Path, which: str = "last", data: str | None = None, *, device: str | None = None, split: str | None = None,
+    skip: bool = False,
+) -> Trained:  # fmt: skip
     """A run's folder, or one of its weight files, as task and model. ``which``: ``last`` or ``best`` of a folder.
     ``data``: another source than the run's, ``split``: another split to judge by (``data.judge``). ``device``: where to
-    judge, which another machine may not have as the run had it. Raises OtoyolError."""
+    judge, which another machine may not have as the run had it. ``skip``: leave out what cannot be read of the data,
+    annotations too, whatever the run did. Raises OtoyolError."""
     path = place / f"{which}.safetensors" if place.is_dir() else place
     tensors, run = _read(path)
     fields = dict(run["config"])
@@ -149,6 +153,8 @@ def load_run(
         fields["data"] = {**fields["data"], "judge": split}
     if device is not None:
         fields["run"] = {**fields.get("run", {}), "device": device}
+    if skip:
+        fields["run"] = {**fields.get("run", {}), "unreadable": "skip"}
     config = config_of({**fields, "weights": None, "freeze": []})
     task = config.open(classes=tuple(run["classes"]))
     model = task.build().model

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import nn
@@ -19,9 +19,9 @@ class Interrupted(Exception):  # noqa: N818 (a way out, no error)
 
 def judge(
     task: Task, model: nn.Module, batches: Batches, fabric: Fabric, stop: Stop,
-    note: Callable[[tuple[str, ...]], None] = lambda _: None, channels_last: bool = False,
+    note: Callable[[Sequence[str]], None] = lambda _: None, channels_last: bool = False,
 ) -> Metric | None:  # fmt: skip
-    """The metric over all ranks' ``batches``, on rank 0 (None elsewhere); ``note`` hears of unreadable samples.
+    """The metric over all ranks' ``batches``, on rank 0 (None elsewhere); ``note`` there hears of all unreadable ones.
 
     ``model`` is the plain one: DDP would wait for the other ranks at every batch, and theirs may be fewer. It is left
     in evaluation mode, with the first rank's running statistics on every rank. Raises Interrupted where a signal asks
@@ -31,16 +31,18 @@ def judge(
     metric = task.metric()
     share_buffers(fabric, model)
     model.eval()
+    skipped: list[str] = []
     with torch.no_grad(), precision.forward_context():
         for fetched in batches:
             if stop.asked and fabric.world_size == 1:
                 raise Interrupted
-            note(fetched.skipped)
+            skipped.extend(fetched.skipped)
             if fetched.samples:
                 batch = laid_out(fabric.to_device(precision.convert_input(fetched.batch)), channels_last)
                 metric.update(model, batch)
-    states = gathered(fabric, metric.state())
-    if states is None:
+    found = gathered(fabric, (metric.state(), skipped))
+    if found is None:
         return None
-    metric.merge(states)
+    note([name for _, names in found for name in names])
+    metric.merge([state for state, _ in found])
     return metric

@@ -8,7 +8,7 @@ import os
 import threading
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -59,7 +59,8 @@ class Log:
             self._board.flush()
 
     def close(self) -> None:
-        self._file.close()
+        with suppress(OSError):  # a row that found no room is tried again here, and its error was told
+            self._file.close()
         if self._board is not None:
             self._board.close()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,6 +14,7 @@ from otoyol.spec.files import json_text, write_text
 from otoyol.train.config import Config, without_free
 from otoyol.train.engine import Trainer
 from otoyol.train.folder import (
+    CHECKPOINTS,
     RESULT,
     close_folder,
     design,
@@ -25,17 +26,18 @@ from otoyol.train.folder import (
 )
 from otoyol.train.freeze import frozen_params
 from otoyol.train.log import read_log
-from otoyol.train.machine import agreed, connect, settings
+from otoyol.train.machine import agreed, connect, everyone, settings
 from otoyol.train.progress import Stopped, Told
 from otoyol.train.seeds import own_chance
 from otoyol.train.signals import Stop, watched
+from otoyol.train.store import Store
 from otoyol.train.task import Task
 
 
 class Start(NamedTuple):
     """What a listener is told before the first step. ``frozen``: paths that do not learn; ``frozen_params`` of
     ``params`` parameters. ``step``: where a resumed run goes on; ``damaged``: checkpoints that were passed over.
-    ``changed``: packages or threads that differ from the run so far, with which its bits may differ too."""
+    ``changed``: packages, threads or ranks that differ from the run so far, with which its bits may differ too."""
 
     params: int
     frozen: tuple[str, ...]
@@ -94,10 +96,7 @@ def prepare(
     """A run that is ready for its first step, or its next, and the checkpoint to go on from. Raises OtoyolError."""
     fabric = connect(config.run, config.recipe)
     opened = task or config.open()
-    identity = {
-        "config": config.deciding(), "classes": list(opened.classes), "train": opened.train.fingerprint(),
-        "validation": opened.validation.fingerprint(),
-    }  # fmt: skip
+    identity = _identity(config, opened)
     agreed(fabric, identity, "data")
 
     def save_best(tensors: dict[str, Any]) -> None:
@@ -106,6 +105,7 @@ def prepare(
     known: dict[str, Any] = {**identity, "versions": versions()}
     trainer = Trainer(opened, config, folder, fabric, stop, known, tell, save_best)
     model, frozen = trainer.build()  # what cannot be built is refused before anything is written
+    _share_one_folder(everyone(fabric, trainer.store.newest()), folder)
     problem, found = None, None
     if fabric.global_rank == 0:
         try:
@@ -131,6 +131,39 @@ def prepare(
             _changes(content["identity"]["versions"], known["versions"]) if content else (),
         ))  # fmt: skip
     return trainer, content
+
+
+def finished(config: Config, folder: Path) -> bool:
+    """Whether the run of this configuration, on this data, is done in ``folder``, whose result.json is then its own.
+
+    Raises OtoyolError where the folder holds another run, as :func:`fit` does with ``resume``.
+    """
+    if not (folder / RESULT).exists():
+        return False
+    found = Store(folder / CHECKPOINTS, config.run.checkpoints.keep).load()
+    if found is None:
+        raise OtoyolError(f"checkpoints: {folder} has none to tell what its {RESULT} is of; --out starts anew")
+    _same(found.content["identity"], _identity(config, config.open()))
+    return True
+
+
+def _identity(config: Config, task: Task) -> dict[str, Any]:
+    """Plain data on what a run is: all that decides its outcome."""
+    return {
+        "config": config.deciding(), "classes": list(task.classes), "train": task.train.fingerprint(),
+        "validation": task.validation.fingerprint(),
+    }  # fmt: skip
+
+
+def _share_one_folder(newest: Sequence[int], folder: Path) -> None:
+    """Raises OtoyolError where a rank sees a newer checkpoint than rank 0, the only one that reads: an elastic restart
+    has put rank 0 on another machine, where the run would begin anew."""
+    if (most := max(newest)) > newest[0]:
+        seen = f"one of step {newest[0]}" if newest[0] >= 0 else "none"
+        raise OtoyolError(
+            f"checkpoints: rank {newest.index(most)} sees one of step {most} in {folder}, rank 0 {seen}; "
+            "the machines of a run must share its folder"
+        )
 
 
 def _finish(trainer: Trainer) -> dict[str, Any] | None:
@@ -192,6 +225,7 @@ def _differences(before: Any, now: Any, path: str) -> Any:
 
 
 def _changes(before: dict[str, Any], now: dict[str, Any]) -> tuple[str, ...]:
+    before = {"ranks": now.get("ranks"), **before}  # an earlier release did not write them down
     return tuple(f"{k} {before.get(k)} → {now[k]}" for k in now if before.get(k) != now[k])
 
 

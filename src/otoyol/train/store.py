@@ -73,8 +73,9 @@ class Store:
             raise OtoyolError(f"checkpoints: all {len(damaged)} in {self.folder} are damaged")
         return None
 
-    def empty(self) -> bool:
-        return not self._files()
+    def newest(self) -> int:
+        """The step of the newest checkpoint by its name, sound or not; -1 where there is none."""
+        return max((step for step, _, _ in self._files()), default=-1)
 
     def _files(self) -> list[tuple[int, str, Path]]:
         """(step, digest, path), newest first."""

@@ -27,8 +27,10 @@ def evaluate(
     from otoyol.train.after import evaluate as judge
     from otoyol.train.folder import load_run
 
-    trained = load_run(run, weights, data, device=device, split=split)
+    trained = load_run(run, weights, data, device=device, split=split, skip=on_error == "skip")
     found = judge(trained, skip=on_error == "skip", workers=workers, folder=out)
+    if not found:
+        return  # one rank of several speaks
     if json:
         write_json(found)
         return
@@ -39,4 +41,6 @@ def evaluate(
     items: list[Item] = [said, Table("", (word("head.metric", tongue), word("head.figure", tongue)), figures)]
     if found["left_out"]:
         items.append(word("train.left_out", tongue, count=len(found["left_out"])))
+    if annotations := found.get("annotations_left_out"):
+        items.append(word("evaluate.annotations_left_out", tongue, count=len(annotations)))
     write(items)

@@ -25,29 +25,36 @@ from otoyol.train.signals import Stop
 def evaluate(trained: Trained, *, skip: bool = False, workers: int = 0, folder: Path | None = None) -> dict[str, Any]:
     """The metrics over the validation split of the task's data; with a ``folder`` the task's pictures too.
 
-    ``skip``: leave out what cannot be read, and name it. Raises OtoyolError.
+    ``skip``: leave out images that cannot be read, and name them; what was left out of the annotations when the run was
+    loaded is named too. Started by torchrun, each rank judges its share: the first has the figures, the others an empty
+    mapping. Raises OtoyolError.
     """
     config, task = trained.config, trained.task
-    if folder is not None:
-        _make(folder)
     with settings(config.run):
         fabric = connect(config.run, _recipe(config))
+        world, rank = fabric.world_size, fabric.global_rank
+        if folder is not None and rank == 0:
+            _make(folder)
         model = fabric.to_device(fabric.strategy.precision.convert_module(trained.model))
         reader = Reader(task.validation, task.collate, config.run.seed, skip=skip, replace=False)
-        size = config.run.evaluation_batch or max(1, config.recipe.batch // config.recipe.accumulate)
-        batches = Batches(reader, validation_keys(len(task.validation), size, 1, 0), workers=workers)
+        size = config.run.evaluation_batch or max(1, config.recipe.batch // config.recipe.accumulate // world)
+        batches = Batches(reader, validation_keys(len(task.validation), size, world, rank), workers=workers)
         left: list[str] = []
         try:
             metric = judge(task, model, batches, fabric, Stop(), left.extend, config.run.channels_last)
         finally:
             batches.close()
-    figures = metric.compute() if metric is not None else {}
+    if metric is None:
+        return {}
+    figures = metric.compute()
     found: dict[str, Any] = {
         "weights": str(trained.path), "samples": len(task.validation) - len(left),
         "metrics": {name: None if figures[name] != figures[name] else figures[name] for name in task.metrics},
         "left_out": left,
     }  # fmt: skip
-    if folder is not None and metric is not None:
+    if annotations := list(getattr(task.validation, "left_out", ())):
+        found["annotations_left_out"] = annotations
+    if folder is not None:
         found |= task.report(metric, model, folder)
         write_text(folder / "evaluation.json", json_text(found))
     return found

@@ -203,6 +203,11 @@ class BoxSource:
     def names(self) -> Sequence[str]:
         return self.images.names
 
+    @property
+    def left_out(self) -> Sequence[str]:
+        """What the reader of the annotations left out, a sentence each."""
+        return self.images.left_out
+
     def __len__(self) -> int:
         return len(self.images)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import itertools
+import json
 import os
 import signal
 import subprocess
@@ -14,13 +16,17 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from PIL import Image
 from safetensors.torch import load_file
 
+from otoyol.data import load
+from otoyol.spec import Input
 from otoyol.train import fit
 from otoyol.train.after import evaluate
 from otoyol.train.classification import ClassificationConfig
 from otoyol.train.engine import _lost
 from otoyol.train.folder import load_run
+from otoyol.train.order import keys, micro_batches
 
 STEPS = 120
 CONFIG: dict[str, Any] = {
@@ -41,9 +47,13 @@ CONFIG: dict[str, Any] = {
 
 def torchrun(config: Path, out: Path, *options: str, restarts: int = 0) -> subprocess.Popen[str]:
     """Two processes on this machine; ``--resume`` starts afresh where there is nothing to resume."""
+    return started("-m", "otoyol", "train", str(config), "--out", str(out), *options, restarts=restarts)
+
+
+def started(*what: str, restarts: int = 0) -> subprocess.Popen[str]:
+    """A program in two processes on this machine."""
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
-               "--max-restarts", str(restarts), "--monitor-interval", "0.1", "-m", "otoyol", "train", str(config),
-               "--out", str(out), *options]  # fmt: skip
+               "--max-restarts", str(restarts), "--monitor-interval", "0.1", *what]  # fmt: skip
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
 
@@ -152,3 +162,79 @@ def test_a_signal_to_one_process_makes_both_save_and_leave(config: Path, two: Pa
     before, after = (load_file(at / "last.safetensors") for at in (two, folder))
     assert before.keys() == after.keys()
     assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_processes_judge_as_one_does(two: Path, tmp_path: Path) -> None:
+    said = finished(started("-m", "otoyol", "evaluate", str(two), "--json", "--out", str(tmp_path / "judged")))
+    together, alone = json.loads(said[said.index("{") : said.rindex("}") + 1]), evaluate(load_run(two))
+    assert said.count('"weights"') == 1, "one process speaks"
+    assert together["samples"] == 360 and sum(of["samples"] for of in together["classes"]) == 360
+    for name, value in alone["metrics"].items():
+        assert together["metrics"][name] == pytest.approx(value, rel=1e-9), name
+    assert (tmp_path / "judged" / "confusion.png").exists()
+
+
+def test_what_any_process_leaves_out_is_named(tmp_path: Path) -> None:
+    """One image that the second process reads in the first step, one that it judges; rank 0 reads neither."""
+    for split, kind, number in itertools.product(("train", "test"), range(3), range(8)):
+        path = tmp_path / "images" / split / f"k{kind}" / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (8, 8), 40 * kind + number).save(path)
+    learnt, judged = (load(str(tmp_path / "images"), Input(channels=1, height=8, width=8), split).names
+                      for split in ("train", "test"))  # fmt: skip
+    (second,) = micro_batches(0, 6, 1, world=2, rank=1)
+    broken = [learnt[keys(second, len(learnt), seed=0)[0].sample], judged[-1]]
+    for name in broken:
+        Path(name).write_bytes(b"no image")
+    changed = {**CONFIG, "data": {"source": str(tmp_path / "images")}, "augment": {},
+               "recipe": {**CONFIG["recipe"], "steps": 1, "batch": 6},
+               "run": {**CONFIG["run"], "unreadable": "skip"}}  # fmt: skip
+    (path := tmp_path / "broken.yaml").write_text(yaml.safe_dump(changed), encoding="utf-8")
+    finished(torchrun(path, tmp_path / "run"))
+    result = json.loads((tmp_path / "run" / "result.json").read_text(encoding="utf-8"))
+    assert result["left_out"] == broken
+    assert sum(of["samples"] for of in result["classes"]) == 23 and result["validation"] == 24
+
+
+def test_a_kill_amid_an_evaluation_finds_its_step_saved(config: Path, two: Path, tmp_path: Path) -> None:
+    """What a SIGTERM comes to that is not waited for: ranks cannot leave amid an evaluation."""
+    changed = {**CONFIG, "run": {**CONFIG["run"], "checkpoints": {"every_seconds": None}}}
+    (path := tmp_path / "tiny.yaml").write_text(yaml.safe_dump(changed), encoding="utf-8")
+    (script := tmp_path / "killed.py").write_text(
+        "import os, signal, sys\n"
+        "from pathlib import Path\n"
+        "from otoyol.train import engine, fit, read_config\n"
+        "engine.judge = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "fit(read_config(sys.argv[1]), Path(sys.argv[2]))\n",
+        encoding="utf-8",
+    )
+    folder = tmp_path / "run"
+    process = started(str(script), str(path), str(folder))
+    process.communicate(timeout=120)
+    assert process.returncode != 0
+    (saved,) = (folder / "checkpoints").glob("step-*.ckpt")
+    assert int(saved.name[5:15]) == CONFIG["run"]["evaluate_every"]
+    assert f"Going on after step {int(saved.name[5:15])}" in finished(torchrun(path, folder, "--resume"))
+    before, after = (load_file(at / "last.safetensors") for at in (two, folder))
+    assert before.keys() == after.keys()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    same = [name for name in rows(two)[0] if name not in ("seconds", "images_per_second")]
+    assert [[row[n] for n in same] for row in rows(folder)] == [[row[n] for n in same] for row in rows(two)]
+
+
+def test_a_first_process_without_the_run_s_folder_does_not_begin_anew(config: Path, tmp_path: Path) -> None:
+    """As after an elastic restart that has put rank 0 on another machine: only the second one's folder has the run."""
+    (tmp_path / "of-1" / "checkpoints").mkdir(parents=True)
+    (tmp_path / "of-1" / "checkpoints" / f"step-{40:010d}.{'0' * 32}.ckpt").touch()
+    (script := tmp_path / "apart.py").write_text(
+        "import os, sys\n"
+        "from pathlib import Path\n"
+        "from otoyol.train import fit, read_config\n"
+        "fit(read_config(sys.argv[1]), Path(sys.argv[2] + os.environ['RANK']), resume=True)\n",
+        encoding="utf-8",
+    )
+    process = started(str(script), str(config), str(tmp_path / "of-"))
+    said, _ = process.communicate(timeout=120)
+    assert process.returncode != 0
+    assert "rank 1 sees one of step 40 in " in said and "rank 0 none; the machines of a run must share" in said
+    assert not (tmp_path / "of-0").exists()

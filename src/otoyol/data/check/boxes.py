@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -54,14 +55,26 @@ def check_voc(root: Path, tell: Callable[[int], None]) -> Checked:
             entries[split].append(Entry(images[name], marked.size, boxes))
     used = {name for members in lists.values() for name in members}
     findings += [Finding("unlisted", str(path), "in no split") for name, path in images.items() if name not in used]
+    findings += _unlisted_classes(root, used, {name for of in entries.values() for one in of for name, _ in one.boxes})
     learnt = "train" if "train" in lists else "trainval"
     return _checked("voc", entries, learnt, findings, tell)
+
+
+def _unlisted_classes(root: Path, used: set[str], known: set[str]) -> list[Finding]:
+    """Classes that only annotations of no split have: training takes its classes from all of the folder's files."""
+    found: dict[str, Path] = {}
+    for path in sorted((root / "Annotations").glob("*.xml")):
+        if path.stem not in used:
+            with suppress(OtoyolError):  # read by nothing but for its names
+                found |= {one.name: path for one in parse_file(path).objects if one.name not in known | found.keys()}
+    return [Finding("empty_class", name, f"only in {path}, which is in no split") for name, path in found.items()]
 
 
 def check_coco(root: Path, tell: Callable[[int], None]) -> Checked:
     """Every annotation file, every image."""
     findings: list[Finding] = []
     entries: dict[str, list[Entry]] = {}
+    lacking: dict[str, list[str]] = {}  # categories by split of which there is nothing to learn: crowds are no objects
     for split, path in json_files(root).items():
         notes = Notes("skip")
         entries[split] = []
@@ -70,12 +83,16 @@ def check_coco(root: Path, tell: Callable[[int], None]) -> Checked:
             classes = {row["id"]: row["name"] for row in valid_rows(path, content["categories"], "categories", notes)}
             images = {row["id"]: row for row in valid_rows(path, content["images"], "images", notes)}
             boxes: dict[int, list[tuple[str, tuple[float, ...]]]] = {key: [] for key in images}
+            seen: set[str] = set()
             for row in valid_rows(path, content["annotations"], "annotations", notes):
                 if row["image_id"] not in boxes or row["category_id"] not in classes:
                     notes.leave_out(f"{path.name}: annotation {row['id']} is of an image or category not listed")
                     continue
+                if not row.get("iscrowd"):
+                    seen.add(classes[row["category_id"]])
                 x, y, width, height = map(float, row["bbox"])
                 boxes[row["image_id"]].append((classes[row["category_id"]], (x, y, x + width, y + height)))
+            lacking[split] = [name for name in classes.values() if name not in seen]
             folder = find_images(root, path, next(iter(images.values()))["file_name"]) if images else path.parent
         except OtoyolError as error:
             findings.append(Finding("annotation", str(path), _told(error)))
@@ -88,6 +105,9 @@ def check_coco(root: Path, tell: Callable[[int], None]) -> Checked:
             else:
                 findings.append(Finding("missing_image", str(place), f"listed in {path.name}"))
     learnt = next((split for split in entries if split.startswith("train")), None)
+    alone = learnt or (next(iter(entries)) if len(entries) == 1 else "")
+    detail = f"a category of {alone} without a box to train on; data.classes can leave it out"
+    findings += [Finding("empty_class", name, detail) for name in lacking.get(alone, [])]
     return _checked("coco", entries, learnt, findings, tell)
 
 

@@ -17,6 +17,7 @@ LEVELS: dict[str, Level] = {
     "leak": "error",  # the same picture in two splits
     "conflict": "error",  # the same picture under two classes
     "unseen_class": "error",  # a class to be judged by that nothing is learnt from
+    "empty_class": "error",  # a class that training refuses, since there is nothing, or too little, of it
     "outside": "warning",  # a box that reaches beyond the image
     "no_boxes": "warning",  # an image without any box
     "unlisted": "warning",  # an image in no split, or without an annotation file

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from otoyol.data.check.findings import Checked, Finding, Split, of_classes
 from otoyol.data.check.pictures import Seen, look_at, same_pictures
-from otoyol.data.source import SUFFIXES
+from otoyol.data.source import SUFFIXES, TEST_FOLDERS
 
 SPLITS = ("train", "val", "test")
 
@@ -15,6 +15,7 @@ SPLITS = ("train", "val", "test")
 def check_folder(root: Path, tell: Callable[[int], None]) -> Checked:
     """Every image of a folder, decoded."""
     parts = {name: root / name for name in SPLITS if (root / name).is_dir()} or {"all": root}
+    judged = next((name for name in TEST_FOLDERS if name in parts), "")  # the other one is never read
     findings: list[Finding] = []
     seen: list[Seen] = []
     splits = []
@@ -26,6 +27,10 @@ def check_folder(root: Path, tell: Callable[[int], None]) -> Checked:
             images = [path for path in files if path.suffix.lower() in SUFFIXES]
             findings += [Finding("unlisted", str(path), "no image by its name") for path in files if path not in images]
             counts[kind.name] = len(images)
+            if not images and name in ("all", "train", judged):
+                findings.append(Finding("empty_class", str(kind), "no image"))
+            elif len(images) == 1 and name == "all":
+                findings.append(Finding("empty_class", str(kind), "one image; training and testing need one each"))
             for path in images:
                 one = look_at(path, name, kind.name)
                 (seen if isinstance(one, Seen) else findings).append(one)  # type: ignore[arg-type]

@@ -104,7 +104,8 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
 
 
 def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
-    """Write a file by way of a temporary name beside it. Raises OtoyolError where that cannot be done."""
+    """Write a file by way of a temporary name beside it, on the disk before it has its own. Raises OtoyolError where that
+    cannot be done."""
     import tempfile
 
     path = Path(path)
@@ -115,6 +116,8 @@ def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
         Path(temporary).chmod(0o644)
         Path(temporary).replace(path)
     except BaseException as error:

@@ -103,13 +103,23 @@ class Optimiser(BaseModel):
                 raise SpecError(
                     f"recipe.optimiser.{name}", value, f"fields {', '.join([*type(self).model_fields, *known])}"
                 )
-            default = known[name]
-            if isinstance(default, bool) is not isinstance(value, bool) or not isinstance(
-                value, bool | int | float | list
-            ):
-                kind = "true or false" if isinstance(default, bool) else "a number, or a list of them"
+            if kind := _misfit(value, known[name]):
                 raise SpecError(f"recipe.optimiser.{name}", value, kind)
         return self
+
+
+def _misfit(value: Any, default: Any) -> str:
+    """What an optimiser's field takes, by its default, where ``value`` is none of it; torch looks too late, if ever."""
+    if isinstance(default, bool):
+        return "" if isinstance(value, bool) else "true or false"
+    if isinstance(default, tuple):
+        fits = isinstance(value, list | tuple) and len(value) == len(default) and all(map(_is_number, value))
+        return "" if fits else f"a list of {len(default)} numbers"
+    return "" if _is_number(value) else "a number"
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < float("inf")  # and no NaN
 
 
 class Schedule(Part):

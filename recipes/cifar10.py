@@ -12,7 +12,8 @@ which goes on where it was when started again with the same ``--out``:
 
 ResNet-20 has the recipe of He et al. 2015, section 4.2 (``recipes/train/cifar10_he2015.yaml``), its milestones at the
 same shares of the run; ResNet-18 is torchvision's network, in the design's own recipe. ``--record`` writes
-``docs/evidence/cifar10.json``; with ``--only`` the others' runs stay there as they were, each with its own date.
+``docs/evidence/cifar10.json``; with ``--only`` the others' runs stay there as they were, each with its own date, commit
+and machine.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ from otoyol.train.files import read_config
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.append(str(ROOT / "benchmarks"))
-from record import EVIDENCE, keep, now  # noqa: E402
+from record import EVIDENCE, commit, keep, machine, now  # noqa: E402
 
 IMAGES = ROOT / "docs" / "images"
 SPACE = ROOT / "recipes" / "spaces" / "cifar10.yaml"
@@ -120,19 +121,23 @@ def trained(name: str, recipe: str, spec: str, data: Path, steps: int, out: Path
     folder, spent = out / name, out / f"{name}-spent.json"
     if not (folder / "result.json").exists():
         whole, began = not folder.exists(), time.process_time()
+        # What a run spent before it was interrupted is not known; nor is it where the interruption comes between the
+        # run's end and these lines'.
+        known = {"date": now(), "core_minutes": None, "commit": commit(), "machine": machine()}
+        write_text(spent, json_text(known))
         fitted = fit(config(recipe, spec, data, steps), folder, resume=True)
         if fitted.result is None:
             raise SystemExit(fitted.status)
-        # What a run spent before it was interrupted is not known.
         minutes = round((time.process_time() - began) / 60, 2) if whole else None
-        write_text(spent, json_text({"date": now(), "core_minutes": minutes}))
+        write_text(spent, json_text({**known, "date": now(), "core_minutes": minutes}))
+    made = json.loads(spent.read_text(encoding="utf-8")) if spent.exists() else {}
     result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
     curve = [(round(row["seconds"] / 60, 2), row["val_accuracy"]) for row in rows(folder) if "val_accuracy" in row]
     cost = otoyol.cost.count(otoyol.parse(spec))
     return {
         "spec": spec, "recipe": f"recipes/train/{recipe}", "macs": cost.macs, "params": result["params"],
         "steps": steps, "epochs": result["epochs"], "minutes": round(result["seconds"] / 60, 2),
-        **json.loads(spent.read_text(encoding="utf-8")),
+        **dict.fromkeys(("date", "core_minutes", "commit", "machine")), **made,
         "accuracy": result["metrics"]["accuracy"], "best_on_the_way": result["best"]["metrics"]["accuracy"],
         "minutes_and_accuracy": curve,
     }  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -50,6 +51,24 @@ def test_contestants_are_recorded_one_at_a_time(
     assert run["steps"] == 20 and len(run["minutes_and_accuracy"]) == 20
     assert run["accuracy"] == run["minutes_and_accuracy"][-1][1]
     assert run["core_minutes"] > 0
+    assert run["machine"]["cores"] >= 1 and "commit" in run and run["date"].endswith("+00:00")
     assert (tmp_path / "cifar10-curves.svg").read_text().count("resnet") >= 2
     assert cifar10.main([*command, "resnet18", "--minutes", "30"]) == 0  # another race: the others were not in it
     assert list(json.loads((tmp_path / "cifar10.json").read_text())["figures"]["runs"]) == ["resnet18"]
+    real = cifar10.fit
+
+    def killed(*given: Any, **how: Any) -> None:
+        """Right after the run's end, before what it spent is written down."""
+        real(*given, **how)
+        raise KeyboardInterrupt
+
+    late = ["--data", str(images), "--out", str(tmp_path / "late"), "--only", "resnet18"]
+    with monkeypatch.context() as patched:
+        patched.setattr(cifar10, "fit", killed)
+        with pytest.raises(KeyboardInterrupt):
+            cifar10.main(late)
+    for harm in ("a kill", "an earlier release"):
+        assert cifar10.main(late) == 0
+        run = json.loads((tmp_path / "late" / "summary.json").read_text())["runs"]["resnet18"]
+        assert run["core_minutes"] is None and run["steps"] == 20, harm
+        (tmp_path / "late" / "resnet18-spent.json").unlink(missing_ok=True)

@@ -30,6 +30,10 @@ def test_the_recipe_records_what_the_run_reached(
     assert record["command"].startswith("python recipes/digits.py --out")
     stamp = (tmp_path / "run" / "last.safetensors").stat().st_mtime_ns
     assert digits.main(command) == 0 and stamp == (tmp_path / "run" / "last.safetensors").stat().st_mtime_ns
+    kept = (tmp_path / "digits.json").read_text()
+    assert digits.main([*command, "--set", "recipe.batch=9"]) == 2  # a done run is not recorded as another command's
+    assert "digits: recipe.batch: got 9; allowed: " in capsys.readouterr().err
+    assert (tmp_path / "digits.json").read_text() == kept
     assert digits.main(["--out", str(tmp_path / "new"), "--set", "recipe.batch=0"]) == 2
     assert "digits: recipe.batch" in capsys.readouterr().err
 

@@ -104,8 +104,8 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
 
 
 def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
-    """Write a file by way of a temporary name beside it, on the disk before it has its own. Raises OtoyolError where that
-    cannot be done."""
+    """Write a file by way of a temporary name beside it, synced before it is renamed. Raises OtoyolError where that is
+    not possible."""
     import tempfile
 
     path = Path(path)

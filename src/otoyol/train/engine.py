@@ -88,7 +88,7 @@ class Trainer:
         compiled: nn.Module = torch.compile(self.model) if self.run.compile else self.model  # type: ignore[assignment]
         self.wrapped = self.fabric.setup_module(compiled)
         self.optimiser = make_optimiser(self.model, self.recipe.optimiser)  # over the parameters as they are now
-        self.stepper = self.fabric.setup_optimizers(self.optimiser)
+        self.stepper: Any = self.fabric.setup_optimizers(self.optimiser)
         if content is not None:
             self.model.load_state_dict(content["model"])  # only now is it on its device, in its precision
             self.optimiser.load_state_dict(content["optimiser"])

@@ -181,8 +181,8 @@ class Run(Part):
     """Where and how it runs; little of it changes what is learnt.
 
     ``evaluate_every`` and ``log_every`` are steps; an evaluation by default after each epoch. ``threads``: of torch.
-    ``on_nan``: whether a loss that is not finite stops the run, or its step is skipped and recorded, as is then one with
-    such a gradient; ``unreadable``: likewise of a sample. ``deterministic`` matters on GPUs, where it can cost time.
+    ``on_nan``: whether a loss that is not finite stops the run, or its step is skipped and recorded, as then is one
+    with such a gradient; ``unreadable``: likewise of a sample. ``deterministic`` matters on GPUs, where it costs time.
     """
 
     seed: Natural = 0

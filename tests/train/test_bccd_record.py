@@ -47,7 +47,8 @@ def test_a_run_that_was_not_done_again_stays_with_its_own_origin(bccd: Any, tmp_
 
 
 def test_what_a_recorded_command_changed(bccd: Any) -> None:
-    assert bccd.changes("python recipes/bccd.py --out o --set recipe.precision=bf16-mixed --record") == {"recipe.precision=bf16-mixed"}
+    command = "python recipes/bccd.py --out o --set recipe.precision=bf16-mixed --record"
+    assert bccd.changes(command) == {"recipe.precision=bf16-mixed"}
     assert bccd.changes("python x.py --set a={b: c, d: e} --set f=1") == {"a={b: c, d: e}", "f=1"}
     assert bccd.changes("") == set()
 

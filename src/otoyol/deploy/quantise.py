@@ -14,9 +14,9 @@ from otoyol.data.images import covered
 from otoyol.deploy.artifact import Artifact
 from otoyol.deploy.bench import race
 from otoyol.deploy.candidates import CANDIDATES
+from otoyol.deploy.engines import load_graph
 from otoyol.deploy.metadata import Metadata
 from otoyol.deploy.onnx_file import checked_bytes
-from otoyol.deploy.ort import OrtSession
 from otoyol.deploy.predict import normalised
 from otoyol.errors import OtoyolError, SpecError
 from otoyol.measure.table import Timing
@@ -108,7 +108,7 @@ def quantise(
     for name, data in {"float32": artifact.path.read_bytes(), **models}.items():
         for engine in engines:
             try:
-                runs[name, engine] = _session(engine, data, images.shape, threads)
+                runs[name, engine] = load_graph(engine, data, images.shape, threads).run
             except OtoyolError as error:
                 tried.append(Tried(name, engine, problem=str(error)))
     timings = race({f"{name}\n{engine}": run for (name, engine), run in runs.items()}, images, seconds)
@@ -132,14 +132,6 @@ def quantise(
 
 def _seconds(tried: Tried) -> float:
     return tried.timing.seconds if tried.timing else float("inf")
-
-
-def _session(engine: str, data: bytes, shape: Sequence[int], threads: int) -> Callable[[Array], Sequence[Array]]:
-    if engine == "ort":
-        return OrtSession(data, threads).run
-    from otoyol.deploy.openvino_engine import OpenVinoSession
-
-    return OpenVinoSession(data, shape, threads).run
 
 
 def batches(images: Images, metadata: Metadata, size: int) -> Iterator[tuple[Array, Array]]:

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from otoyol.deploy.artifact import Artifact
-from otoyol.deploy.engines import ENGINES, Session, load_engine, load_graph, obstacle, version
+from otoyol.deploy.engines import COMPILED, ENGINES, Session, load_engine, load_graph, obstacle, version
 from otoyol.deploy.matched import matched_error, opened, reach
 from otoyol.deploy.memory import grown_bytes
 from otoyol.deploy.verify import difference, images
@@ -68,10 +68,16 @@ class Bench(NamedTuple):
     reference: str
     rows: tuple[Row, ...]
 
-    def best(self, batch: int) -> Row | None:
-        """The fastest engine at a batch whose outputs agree."""
+    def best(self, batch: int, at_once: bool = False) -> Row | None:
+        """The fastest engine at a batch whose outputs agree; ``at_once``: of those that start without compiling."""
         found = [row for row in self.rows if row.batch == batch and row.timing is not None and not row.problem]
-        return min(found, key=lambda row: row.latency_ms, default=None)
+        fit = [row for row in found if not (at_once and row.engine in COMPILED)]
+        return min(fit, key=lambda row: row.latency_ms, default=None)
+
+    @property
+    def batches(self) -> tuple[int, ...]:
+        """Those that were raced."""
+        return tuple(dict.fromkeys(row.batch for row in self.rows))
 
     def to_mapping(self) -> dict[str, Any]:
         """Plain data for JSON."""
@@ -88,11 +94,14 @@ class Bench(NamedTuple):
             }
             for row in self.rows
         ]  # fmt: skip
-        batches = dict.fromkeys(row.batch for row in self.rows)
-        winners = {str(batch): best.engine for batch in batches if (best := self.best(batch))}
+        winners, at_once = (
+            {str(batch): best.engine for batch in self.batches if (best := self.best(batch, quick))}
+            for quick in (False, True)
+        )
         return {
             "artifact": self.artifact.name, "sha256": self.digest, "threads": self.threads, "processor": self.processor,
-            "cores": self.cores, "reference": self.reference, "best": winners, "rows": rows,
+            "cores": self.cores, "reference": self.reference, "best": winners, "best_at_once": at_once,
+            "rows": rows,
         }  # fmt: skip
 
 

@@ -17,7 +17,7 @@ from otoyol.errors import MissingExtraError, OtoyolError, SpecError
 EngineName = Literal["eager", "eager-nhwc", "compile", "aot", "ort", "openvino"]
 ENGINES: tuple[EngineName, ...] = get_args(EngineName)
 PACKAGES = {"ort": "onnxruntime", "openvino": "openvino"}  # the others are torch
-COMPILED = ("compile", "aot")  # need a C++ compiler
+COMPILED = ("compile", "aot")  # need a C++ compiler, and a minute or more at every start
 Array = np.ndarray[Any, Any]
 
 

@@ -96,6 +96,19 @@ def test_an_image_for_a_detector_is_fitted_and_filled_with_the_mean(tmp_path):
     assert np.abs(found.array[:, 10:]).max() <= 0.5 / 255 / 0.224 + 1e-6  # the nearest level to the mean
 
 
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_an_image_whose_mode_fits_is_not_copied(tmp_path, monkeypatch, mode):
+    about = open_engine(colours(tmp_path / "colours.onnx"), 1).metadata
+    values = np.random.default_rng(1).integers(0, 256, (8, 8, 3) if mode == "RGB" else (8, 8), dtype=np.uint8)
+    data = encoded(Image.fromarray(values))
+    found = prepare(data, about, 10_000).array
+    monkeypatch.setattr(Image.Image, "convert", lambda *_: pytest.fail("copied"))
+    assert np.array_equal(prepare(data, about, 10_000).array, found)
+    mean, std = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
+    by_hand = (np.broadcast_to(values if mode == "RGB" else values[..., None], (8, 8, 3)) / 255 - mean) / std
+    assert np.allclose(found, by_hand.transpose(2, 0, 1), atol=1e-5)
+
+
 REFUSED = [
     ("no type", {"content": picture((1, 2, 3))}, 415, "content-type"),
     ("a type that is not ours", {"content": b"GIF89a", "headers": {"content-type": "image/gif"}}, 415, "content-type"),

@@ -214,6 +214,24 @@ def test_the_engines_own_failure_is_the_answer_of_its_batch_alone(service, monke
     assert send(app, picture((1, 2, 3))).status_code == 200
 
 
+@pytest.mark.parametrize("path", ["/v1/predict", "/metrics"])
+def test_what_nobody_has_foreseen_is_the_same_json(service, monkeypatch, caplog, path):
+    app, behind = service
+
+    def broken(*_):
+        raise LookupError("a secret path")
+
+    monkeypatch.setattr(behind, "answer", broken)
+    monkeypatch.setattr(behind.metrics, "text", broken)
+    response = send(app, picture((1, 2, 3))) if path == "/v1/predict" else ask(app, "GET", path)
+    told = error(response)
+    assert (response.status_code, told["field"], told["given"]) == (500, "service", "LookupError")
+    assert response.headers["content-type"] == "application/json" and "secret" not in response.text
+    assert "a secret path" in caplog.text  # the log says it
+    monkeypatch.undo()
+    assert behind.inside == 0 and send(app, picture((1, 2, 3))).status_code == 200
+
+
 def test_what_is_not_finite_is_no_answer(tmp_path):
     with started(colours(tmp_path / "nan.onnx", gain=float("nan"))) as (app, _):
         response = send(app, picture((1, 2, 3)))

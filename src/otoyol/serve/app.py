@@ -157,7 +157,8 @@ async def _bad_query(_: Request, error: Exception) -> Response:
 
 async def _failed(_: Request, error: Exception) -> Response:
     """What nobody has foreseen. The log has its words, which may tell more than a client should know."""
-    return _json(Refusal(500, "service", type(error).__name__, "another try; the log of the service says more").to_json(), 500)
+    refusal = Refusal(500, "service", type(error).__name__, "another try; the service's log says more")
+    return _json(refusal.to_json(), refusal.status)
 
 
 class Observed:

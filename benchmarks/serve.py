@@ -57,8 +57,9 @@ def make_images(folder: Path, size: int) -> None:
         side = int(rng.integers(min(size, *photo.size) // 2, min(2 * size, *photo.size)))
         left, top = (int(rng.integers(0, edge - side + 1)) for edge in photo.size)
         crop = np.asarray(photo.crop((left, top, left + side, top + side)), dtype=np.float32)
-        tinted = crop * rng.uniform(0.3, 1.5, 3) + rng.uniform(-60, 60, 3)
-        Image.fromarray(np.clip(tinted, 0, 255).astype(np.uint8)).save(folder / f"{number:03}.jpg", quality=90)
+        part = rng.uniform(0.3, 0.9, 3)
+        tinted = crop * part + rng.uniform(0, 255 * (1 - part))  # within 0 to 255, or two skies could be equally white
+        Image.fromarray(tinted.astype(np.uint8)).save(folder / f"{number:03}.jpg", quality=90)
 
 
 def make_artifact(path: Path, text: str, images: Path) -> None:

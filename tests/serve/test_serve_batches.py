@@ -279,7 +279,7 @@ def test_a_forced_stop_waits_for_nobody(tmp_path, monkeypatch):
     def slow(*arguments):
         assert go.wait(LONG)
 
-    with started(colours(tmp_path / "colours.onnx"), timeout_s=0.05, decoders=1) as (app, service):
+    with started(colours(tmp_path / "colours.onnx"), timeout_s=0.5, decoders=1) as (app, service):
         monkeypatch.setattr("otoyol.serve.service.prepare", slow)
         assert send(app, picture((1, 2, 3))).status_code == 504
         waits = service._pool.submit(print)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 
 import numpy as np
 import pytest
@@ -71,4 +72,7 @@ def test_scans_are_counted_as_they_are_read():
     assert scans(restarts, 10) == 2
     assert scans(b"\xff\xd8", 10) == scans(b"\xff\xd8\xff", 10) == scans(b"\xff\xd8\xff\xda\x00", 10) - 1 == 0
     assert scans(repeated(progressive(), 50), 7) == 7
+    began = time.monotonic()
+    assert scans(b"\xff" * (1 << 21) + b"\x00", 10) == 0  # a run of fill bytes is gone through once
+    assert time.monotonic() - began < 5
     check_scans(encoded(Image.new("RGB", (8, 8))) + SOS * 1000, 64, 1 << 20)  # of other formats nothing is asked

@@ -10,8 +10,8 @@ from otoyol.serve.refusal import Refusal
 FEW, MOST = 16, 100
 SOS, EOI = 0xDA, 0xD9
 _START_OF_SCAN = bytes([0xFF, SOS])
-# Between segments a decoder skips to the next marker: not stuffed zeros, nor the restarts within a scan.
-_MARKER = re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])")
+# Between segments a decoder skips to the next marker: over fill bytes, stuffed zeros, and restarts within a scan.
+_MARKER = re.compile(rb"\xff([^\x00\xff\xd0-\xd7])")
 _ALONE = frozenset({0x01, 0xD8})  # markers without a length
 
 

@@ -10,8 +10,12 @@ decoding and scaling are all on the service's account; it is held to ``bar``. ``
 decodes and runs by turns, as a script without threads would.
 
 An answer is right if the five classes are those of the engine called directly, each probability within 1e-5; another
-batch size may change the last digits, and may change the order of classes that are closer than that. Memory is the
-service's resident set after the first round and after the last. The last line is one JSON object.
+batch size may change the last digits, and may change the order of classes that are closer than that. An answer that
+belongs to another image has to be seen: images differ in colour, and the classifier is set so that its answers to them
+spread; ``near_pairs`` counts the pairs of images of which one's answer would pass for the other's, and has to be 0.
+
+Memory is the service's resident set, read four times a second. It is flat if its median over the last third of the
+rounds is at most 5 % above that of the second third. The last line is one JSON object.
 """
 
 from __future__ import annotations
@@ -24,6 +28,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -33,12 +38,16 @@ import numpy as np
 BAR = 0.9
 TOLERANCE = 1e-5
 DISTINCT = 256  # images that differ
+CALIBRATING = 64  # of them set the classifier's spread
+SPREAD = 2.0  # standard deviation of a logit over images
+GROWTH = 0.05  # of resident memory at most, from the second to the last third
+SAMPLE_S = 0.25  # between two readings of it
 RATES = ("alone", "spread", "decoding", "service")
 HEAD = b"POST /v1/predict?top=5 HTTP/1.1\r\nhost: bench\r\ncontent-type: image/jpeg\r\ncontent-length: %d\r\n\r\n"
 
 
 def make_images(folder: Path, size: int) -> None:
-    """JPEG crops of a photograph, of several sizes around ``size``."""
+    """JPEG crops of a photograph, of several sizes around ``size`` and each in colours of its own."""
     from PIL import Image
     from sklearn.datasets import load_sample_image
 
@@ -47,12 +56,15 @@ def make_images(folder: Path, size: int) -> None:
     for number in range(DISTINCT):
         side = int(rng.integers(min(size, *photo.size) // 2, min(2 * size, *photo.size)))
         left, top = (int(rng.integers(0, edge - side + 1)) for edge in photo.size)
-        crop = photo.crop((left, top, left + side, top + side))
-        crop.save(folder / f"{number:03}.jpg", quality=90)
+        crop = np.asarray(photo.crop((left, top, left + side, top + side)), dtype=np.float32)
+        part = rng.uniform(0.3, 0.9, 3)
+        tinted = crop * part + rng.uniform(0, 255 * (1 - part))  # within 0 to 255, or two skies could be equally white
+        Image.fromarray(tinted.astype(np.uint8)).save(folder / f"{number:03}.jpg", quality=90)
 
 
-def make_artifact(path: Path, text: str) -> None:
-    """The network of ``text`` with weights of noise, as `otoyol export` would describe it."""
+def make_artifact(path: Path, text: str, images: Path) -> None:
+    """The network of ``text`` with weights of noise, as `otoyol export` would describe it, its classifier set so that
+    logits vary by :data:`SPREAD` around 0 over the images: noise alone answers nearly the same to all of them."""
     import onnx
 
     from otoyol.deploy.metadata import Metadata, write_props
@@ -69,6 +81,25 @@ def make_artifact(path: Path, text: str) -> None:
     about = {"task": "classification", "spec": text, "outputs": ("logits",), "opset": OPSET}
     write_props(model, Metadata(**about, height=spec.input.height, width=spec.input.width))
     onnx.save(model, str(path))
+    logits = logits_of(path, sorted(images.glob("*.jpg"))[:CALIBRATING])
+    gain = SPREAD / float((logits - logits.mean(0)).std())
+    named = {tensor.name: tensor for tensor in model.graph.initializer}
+    head = [node for node in model.graph.node if node.op_type == "Gemm"][-1]
+    for name, centre in ((head.input[1], None), (head.input[2], logits.mean(0))):
+        values = onnx.numpy_helper.to_array(named[name])
+        values = gain * (values if centre is None else values - centre)
+        named[name].CopyFrom(onnx.numpy_helper.from_array(values.astype(np.float32), name))
+    onnx.save(model, str(path))
+
+
+def logits_of(artifact: Path, files: list[Path]) -> np.ndarray:
+    """(images, classes), one image at a time."""
+    from otoyol.serve.engine import open_engine
+    from otoyol.serve.prepare import prepare
+
+    engine = open_engine(artifact, 1)
+    arrays = (prepare(path.read_bytes(), engine.metadata, 1 << 24).array for path in files)
+    return np.stack([engine.run(array[None])[0][0] for array in arrays])
 
 
 def direct(artifact: Path, images: Path, cores: int, batch: int) -> None:
@@ -141,14 +172,36 @@ def wrong(answers: np.ndarray, found: list[Any]) -> int:
     count = 0
     for image, _, status, body in found:
         rows = json.loads(body)["classes"] if status == 200 else []
-        told = {row["index"]: row["probability"] for row in rows}
-        least = np.sort(answers[image])[-5]
-        fits = len(told) == 5 and all(
-            abs(answers[image][index] - p) <= TOLERANCE and answers[image][index] >= least - TOLERANCE
-            for index, p in told.items()
-        )
-        count += not fits
+        count += not fits(answers[image], {row["index"]: row["probability"] for row in rows})
     return count
+
+
+def fits(answer: np.ndarray, told: dict[int, float], tolerance: float = TOLERANCE) -> bool:
+    """Whether five classes with their probabilities are the best of an answer."""
+    least = np.sort(answer)[-5] - tolerance
+    return len(told) == 5 and all(abs(answer[i] - p) <= tolerance and answer[i] >= least for i, p in told.items())
+
+
+def near_pairs(answers: np.ndarray) -> int:
+    """Pairs of images of which one's answer, itself off by as much as is allowed, would pass for the other's."""
+    best = [{int(i): float(answer[i]) for i in np.argsort(answer)[-5:]} for answer in answers]
+    pairs = ((one, other) for one in range(len(best)) for other in range(one))
+    either = (fits(answers[a], best[b], 2 * TOLERANCE) or fits(answers[b], best[a], 2 * TOLERANCE) for a, b in pairs)
+    return sum(either)
+
+
+def growth(samples: list[float]) -> float:
+    """From the median of the second third of the samples to that of the last; infinite where there are too few."""
+    third = len(samples) // 3
+    if not third:
+        return float("inf")
+    return statistics.median(samples[-third:]) / statistics.median(samples[third : 2 * third]) - 1
+
+
+def watch(process: int, samples: list[float], ended: threading.Event) -> None:
+    """Read a process's resident memory until told to end."""
+    while not ended.wait(SAMPLE_S):
+        samples.append(resident_mib(process))
 
 
 def resident_mib(process: int) -> float:
@@ -202,8 +255,8 @@ def main() -> int:
         folder, images = Path(name), Path(name) / "images"
         images.mkdir()
         artifact = folder / "model.onnx"
-        make_artifact(artifact, given.spec)
         make_images(images, parse(given.spec).input.height)
+        make_artifact(artifact, given.spec, images)
         engine = Worker("direct", artifact, images, len(os.sched_getaffinity(0)), given.batch)
         words = ["--port", "0", "--max-batch", given.batch, "--quiet"]
         service = subprocess.Popen(
@@ -214,13 +267,16 @@ def main() -> int:
         port = service.stdout.readline().split("http://127.0.0.1:")[1].split(";")[0]
         asking = Worker("client", port, images, artifact.with_suffix(".npy"), given.connections)
         measure(engine, asking, each // 4)  # everything is loaded and has its place
-        begin_mib = resident_mib(service.pid)
-        rounds = []
+        near = near_pairs(np.load(artifact.with_suffix(".npy")))
+        rounds, samples, ended = [], [resident_mib(service.pid)], threading.Event()
+        watching = threading.Thread(target=watch, args=(service.pid, samples, ended))
+        watching.start()
         for number in range(given.rounds):
             rounds.append(measure(engine, asking, each))
             told = {key: round(rounds[-1][key], 1) for key in RATES}
             print(f"round {number + 1}: images a second {told}", flush=True)
-        end_mib = resident_mib(service.pid)
+        ended.set()
+        watching.join()
         engine.end()
         asking.end()
         service.terminate()
@@ -237,9 +293,11 @@ def main() -> int:
         "ratio_decoding": round(statistics.median(row["service"] / row["decoding"] for row in rounds), 3),
         "images_per_second": {key: round(rate, 1) for key, rate in rates.items()},
         "p50_ms": round(float(np.quantile(latencies, 0.5)), 1), "p99_ms": round(float(np.quantile(latencies, 0.99)), 1),
-        "rss_begin_mib": round(begin_mib, 1), "rss_end_mib": round(end_mib, 1), "exit_status": status,
+        "rss_begin_mib": round(samples[0], 1), "rss_end_mib": round(samples[-1], 1),
+        "rss_growth": round(growth(samples), 4), "rss_growth_bar": GROWTH, "near_pairs": near, "exit_status": status,
     }  # fmt: skip
-    figures["ok"] = bool(figures["ratio"] >= BAR and not figures["wrong"] and not status)
+    flat = growth(samples) <= GROWTH
+    figures["ok"] = bool(figures["ratio"] >= BAR and flat and not near and not figures["wrong"] and not status)
     print(json.dumps(figures))
     return 0
 

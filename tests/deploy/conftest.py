@@ -41,6 +41,11 @@ def classifier(tmp_path_factory: pytest.TempPathFactory) -> Made:
 
 
 @pytest.fixture(scope="session")
+def unnamed(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    return made(tmp_path_factory.mktemp("unnamed"), V1)
+
+
+@pytest.fixture(scope="session")
 def uint8(tmp_path_factory: pytest.TempPathFactory) -> Made:
     return made(tmp_path_factory.mktemp("v2"), V2, layout="nhwc", dynamic_size=True)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -12,18 +13,20 @@ import torch
 
 import otoyol
 from otoyol.deploy import Artifact, load_engine
+from otoyol.deploy import bench as benching
 from otoyol.deploy.export_detector import export_detector, matched_error
 from otoyol.deploy.predict import answer, run
+from otoyol.deploy.verify import images
 from otoyol.detect import Detector, build_detector
 from otoyol.errors import OtoyolError, SpecError
 
 SPEC = "resnet18@widths=8-8-8-8,depths=1-1-1-1,input=3x192x192"
 
 
-def detector(kind: str, short: int = 192, long: int = 192) -> torch.nn.Module:
+def detector(kind: str, short: int = 192, long: int = 192, score: float = 0.02) -> torch.nn.Module:
     torch.manual_seed(0)
     made = build_detector(
-        SPEC, Detector(kind=kind, channels=32, head_convs=1, min_size=short, max_size=long, score=0.02), classes=3
+        SPEC, Detector(kind=kind, channels=32, head_convs=1, min_size=short, max_size=long, score=score), classes=3
     ).eval()
     with torch.no_grad():
         for weight in made.head.parameters() if hasattr(made, "head") else ():
@@ -101,6 +104,61 @@ def test_a_missing_box_is_told() -> None:
         matched_error((boxes, labels, scores), (boxes + np.array([[3.0], [0]]), labels, scores), 0.1)
     with pytest.raises(OtoyolError, match="label 1"):
         matched_error((boxes, labels, scores), (boxes, labels[::-1], scores), 0.1)
+
+
+BOXES = np.array([[0, 0, 9, 9], [20, 20, 30, 30.0], [50, 0, 60, 9], [0, 50, 9, 60]])
+FOUND = (BOXES, np.array([1, 2, 1, 2]), np.array([0.9, 0.8, 0.7, 0.4]))
+NONE = (np.zeros((0, 4)), np.zeros(0, dtype=int), np.zeros(0))
+
+
+@pytest.mark.parametrize(
+    ("ours", "told"),
+    [
+        ([part[[0, 1, 3]] for part in FOUND], "misses a box of the reference .*label 1, score 0.700"),
+        ([np.concatenate([part, more]) for part, more in zip(FOUND, ([[70, 70, 80, 80.0]], [2], [0.5]), strict=True)],
+         "has a box that the reference has not .*label 2, score 0.500"),
+        ([part[:3] for part in FOUND], "has 3 boxes, the reference 4"),
+        ([FOUND[0], FOUND[1], np.array([0.9, 0.8, np.nan, 0.4])], "not finite"),
+    ],
+    ids=["missing", "one more", "the last is missing", "nan"],
+)  # fmt: skip
+def test_boxes_are_compared_both_ways(ours, told: str) -> None:
+    assert matched_error(FOUND, FOUND, 0.1) == 0.0
+    with pytest.raises(OtoyolError, match=told):
+        matched_error(FOUND, ours, 0.1)
+
+
+def test_nothing_compared_is_no_agreement() -> None:
+    with pytest.raises(OtoyolError, match="of 0 boxes 0 could be compared"):
+        matched_error(NONE, NONE, 0.1)
+    level = (*FOUND[:2], np.full(4, 0.5))  # no box is before the last few
+    with pytest.raises(OtoyolError, match="of 4 boxes 1 could be compared"):
+        matched_error(level, (np.concatenate([BOXES[:1], BOXES[1:] + 100]), *level[1:]), 0.1)
+
+
+@pytest.mark.parametrize("kind", ["retinanet", "fcos"])
+def test_a_bench_compares_boxes_that_are_not_put_out(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, path = detector(kind, score=1.0), tmp_path / "model.onnx"
+    export_detector(model, path, spec=otoyol.parse(SPEC), classes=("a", "b", "c"), mean=model.transform.image_mean,
+                    std=model.transform.image_std)  # fmt: skip
+    artifact = Artifact(path)
+    image = images(artifact.metadata, artifact.shape(1))
+    assert len(load_engine("ort", artifact, 1, 1).run(image)[2]) == 0
+    assert len(benching.expected_outputs(artifact, image, 1, 1)[2]) > 20
+    found = benching.bench(artifact, ("ort", "openvino"), threads=1, batches=(1,), seconds=0.01)
+    assert [(row.engine, row.problem) for row in found.rows] == [("ort", ""), ("openvino", "")]
+    assert all(row.error < 1e-4 and row.timing for row in found.rows)
+
+    class Blind:
+        def run(self, image: np.ndarray) -> list[np.ndarray]:
+            return [np.zeros((0, 4), np.float32), np.zeros(0, np.int64), np.zeros(0, np.float32)]
+
+    monkeypatch.setattr(benching, "load_graph", lambda *_: Blind())
+    found = benching.bench(artifact, ("ort",), threads=1, batches=(1,), seconds=0.01)
+    assert "misses a box" in found.rows[0].problem and found.best(1) is None
+    assert json.loads(json.dumps(found.to_mapping(), allow_nan=False))["rows"][0]["error"] is None
 
 
 def test_other_detectors_are_refused(tmp_path: Path) -> None:

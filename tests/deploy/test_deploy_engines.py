@@ -11,6 +11,7 @@ import pytest
 import torch
 
 import otoyol
+from otoyol.cli import bench as telling
 from otoyol.cli.main import run as command
 from otoyol.deploy import Artifact, Best, choose, export_onnx, load_engine
 from otoyol.deploy import best as keeping
@@ -36,6 +37,20 @@ def test_engines_put_out_what_the_module_does(engine: str, classifier, uint8, ta
         found = load_engine(engine, artifact, 1, 1).run(x)
         for ours, theirs in zip(found, load_engine("ort", artifact, 1, 1).run(x), strict=True):
             np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-3 * np.abs(theirs).max())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", engine_list.COMPILED)
+def test_compiled_engines_put_out_what_the_module_does(engine: str, classifier) -> None:
+    artifact = Artifact(classifier.exported.path)
+    if reason := engine_list.obstacle(engine, artifact):
+        pytest.skip(reason)
+    x = np.random.default_rng(4).standard_normal((2, 1, 32, 32), dtype=np.float32)
+    with torch.no_grad():
+        expected = classifier.model(torch.from_numpy(x)).numpy()
+    session = load_engine(engine, artifact, 2, 1)
+    for image, wanted in ((x, expected), (x[::-1].copy(), expected[::-1])):
+        np.testing.assert_allclose(session.run(image)[0], wanted, rtol=1e-4, atol=1e-5)
 
 
 def test_a_bench_ranks_what_ran_and_says_why_others_did_not(classifier, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -122,6 +137,42 @@ def test_the_winner_is_chosen_by_batch(artifact: Path) -> None:
     assert choose(artifact, 6) == ("ort", 1, "")
 
 
+def with_compile(path: Path) -> Bench:
+    """A race that torch.compile has won at batch 1, and lost at batch 8."""
+    found = raced(path)
+    return found._replace(rows=(*found.rows, Row("compile", 1, Timing(0.001, 0.1, 15)),
+                                Row("compile", 8, Timing(0.05, 0.1, 15))))  # fmt: skip
+
+
+def test_what_compiles_at_every_start_is_never_kept(artifact: Path) -> None:
+    found = with_compile(artifact)
+    assert (found.best(1).engine, found.best(1, at_once=True).engine) == ("compile", "openvino")
+    assert {row.engine for row in Best.of(found).winners} == {"openvino", "ort"}
+    assert (found.to_mapping()["best"], found.to_mapping()["best_at_once"]) == (
+        {"1": "compile", "8": "ort"}, {"1": "openvino", "8": "ort"},
+    )  # fmt: skip
+    told = telling._told(found, artifact, "en")
+    assert told[1:] == ["At batch 1 compile was faster, but it compiles at every start: otoyol run will use openvino."]
+    with pytest.raises(OtoyolError, match="starts at once"):
+        Best.of(found._replace(rows=found.rows[-2:]))
+
+
+@pytest.mark.parametrize("engine", ["compile", "eager", "openvino"])
+def test_a_winner_that_cannot_run_here_is_fallen_back_from(
+    engine: str, artifact: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    winner = {"batch": 1, "engine": engine, "version": engine_list.version(engine), "latency_ms": 1.0, "spread": 0.0}
+    fields = Best.of(raced(artifact)).model_dump(mode="json") | {"winners": [winner]}
+    keeping.place_of(artifact).write_text(json.dumps(fields))
+    if engine != "compile":
+        assert choose(artifact) == choose(Artifact(artifact)) == (engine, 1, "")
+        monkeypatch.setattr(keeping, "obstacle", lambda name, given: f"{name} is broken")
+    choice = choose(artifact)
+    assert (choice.engine, choice.threads) == ("ort", 0)
+    why = "it compiles at every start" if engine == "compile" else f"{engine} is broken"
+    assert choice.why == f"{engine} was the fastest, but {why}"
+
+
 @pytest.mark.parametrize(
     ("change", "told"),
     [
@@ -205,3 +256,17 @@ def test_otoyol_run_tells_classes(
     assert (json.loads(out)["engine"], err) == ("openvino", "")
     assert command(["run", str(artifact), str(artifact)]) == 2
     assert "cannot read" in capsys.readouterr().err
+
+
+def test_a_bench_is_believed_by_run(artifact: Path, picture: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--engines", "eager,ort", "--batches", "1", "--threads", "1", "--seconds", "0.01", "--lang", "en"]
+    assert command(["bench", str(artifact), *words, "--best"]) == 0
+    out = capsys.readouterr().out
+    kept = keeping.load(artifact)
+    assert kept is not None and len(kept.winners) == 1
+    winner = kept.winners[0].engine
+    assert f"Fastest at batch 1: {winner}." in out and str(keeping.place_of(artifact)) in out.replace("\n", "")
+    assert command(["run", str(artifact), str(picture), "--json", "--lang", "en"]) == 0
+    told, err = capsys.readouterr()
+    assert (json.loads(told)["engine"], err) == (winner, "")
+    assert json.loads(told)["images"][0]["classes"][0]["class"].startswith("digit ")

@@ -117,6 +117,7 @@ def test_difference_is_relative_and_hard_on_shapes_and_nan() -> None:
     one = np.array([1.0, -4.0])
     assert difference(np.array([1.0, -3.5]), one) == 0.125
     assert difference(one[:1], one) == difference(np.array([1.0, np.nan]), one) == float("inf")
+    assert difference(one, np.array([1.0, np.nan])) == difference(one[:0], one[:0]) == float("inf")
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,9 +11,12 @@ import numpy as np
 import onnx
 import pytest
 from onnx import numpy_helper
+from PIL import Image
 
+from otoyol.cli.main import run as command
 from otoyol.data import Images, load
-from otoyol.deploy import Artifact, candidates
+from otoyol.deploy import Artifact, candidates, choose
+from otoyol.deploy import best as keeping
 from otoyol.deploy import quantise as quantising
 from otoyol.deploy.ort import OrtSession
 from otoyol.deploy.quantise import accuracy, batches, quantise
@@ -100,9 +104,39 @@ def test_what_is_kept(
     if accepted:
         assert Artifact(out).metadata.precision == "int8"
         assert not Artifact(out).has_module
+        assert choose(out, 3) == ("ort", 1, "") and found.best == keeping.place_of(out)
+    else:
+        assert found.best is None and list(tmp_path.iterdir()) == []
     if "failing" in ways:
         assert "no such operator" in found.tried[0].problem
     assert found.to_mapping()["images"] == 40
+
+
+@pytest.mark.parametrize(("engine", "lang"), [("openvino", "en"), ("ort", "en"), ("openvino", "tr")])
+def test_otoyol_run_takes_the_engine_that_was_accepted(
+    engine: str, lang: str, unnamed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    plain, out = unnamed.exported.path, tmp_path / "model.int8.onnx"
+    fast = f"u8u8\n{engine}"
+    monkeypatch.setattr(quantising, "CANDIDATES", dict.fromkeys(candidates.CANDIDATES, same))
+    monkeypatch.setattr(
+        quantising, "race", lambda runs, *_: {key: Timing(1.0 if key == fast else 2.0, 0.25, 9) for key in runs}
+    )
+    words = ["--data", "digits", "--out", str(out), "--calibrate", "2", "--batch", "3", "--lang", lang]
+    assert command(["quantise", str(plain), *words]) == 0
+    said = capsys.readouterr().out
+    assert "model.int8.best.json" in said
+    assert ("otoyol serve" in said) == (engine != "ort")  # which runs on ONNX Runtime, whatever was accepted
+    kept = keeping.load(out)
+    assert kept is not None and kept.sha256 == Artifact(out).digest
+    assert [(w.batch, w.engine, w.latency_ms, w.spread) for w in kept.winners] == [(3, engine, 1000.0, 0.25)]
+    assert choose(out) == (engine, 0, "")
+    assert "nobody has raced" in choose(plain).why
+    Image.fromarray(np.zeros((32, 32), dtype=np.uint8)).save(tmp_path / "black.png")
+    assert command(["run", str(out), str(tmp_path / "black.png"), "--json"]) == 0
+    told, err = capsys.readouterr()
+    assert (json.loads(told)["engine"], err) == (engine, "")
 
 
 def test_accuracy_counts_each_image_once(classifier, digits) -> None:

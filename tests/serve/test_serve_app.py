@@ -96,6 +96,19 @@ def test_an_image_for_a_detector_is_fitted_and_filled_with_the_mean(tmp_path):
     assert np.abs(found.array[:, 10:]).max() <= 0.5 / 255 / 0.224 + 1e-6  # the nearest level to the mean
 
 
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_an_image_whose_mode_fits_is_not_copied(tmp_path, monkeypatch, mode):
+    about = open_engine(colours(tmp_path / "colours.onnx"), 1).metadata
+    values = np.random.default_rng(1).integers(0, 256, (8, 8, 3) if mode == "RGB" else (8, 8), dtype=np.uint8)
+    data = encoded(Image.fromarray(values))
+    found = prepare(data, about, 10_000).array
+    monkeypatch.setattr(Image.Image, "convert", lambda *_: pytest.fail("copied"))
+    assert np.array_equal(prepare(data, about, 10_000).array, found)
+    mean, std = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
+    by_hand = (np.broadcast_to(values if mode == "RGB" else values[..., None], (8, 8, 3)) / 255 - mean) / std
+    assert np.allclose(found, by_hand.transpose(2, 0, 1), atol=1e-5)
+
+
 REFUSED = [
     ("no type", {"content": picture((1, 2, 3))}, 415, "content-type"),
     ("a type that is not ours", {"content": b"GIF89a", "headers": {"content-type": "image/gif"}}, 415, "content-type"),
@@ -199,6 +212,24 @@ def test_the_engines_own_failure_is_the_answer_of_its_batch_alone(service, monke
     assert running.is_set()
     monkeypatch.undo()
     assert send(app, picture((1, 2, 3))).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/v1/predict", "/metrics"])
+def test_what_nobody_has_foreseen_is_the_same_json(service, monkeypatch, caplog, path):
+    app, behind = service
+
+    def broken(*_):
+        raise LookupError("a secret path")
+
+    monkeypatch.setattr(behind, "answer", broken)
+    monkeypatch.setattr(behind.metrics, "text", broken)
+    response = send(app, picture((1, 2, 3))) if path == "/v1/predict" else ask(app, "GET", path)
+    told = error(response)
+    assert (response.status_code, told["field"], told["given"]) == (500, "service", "LookupError")
+    assert response.headers["content-type"] == "application/json" and "secret" not in response.text
+    assert "a secret path" in caplog.text  # the log says it
+    monkeypatch.undo()
+    assert behind.inside == 0 and send(app, picture((1, 2, 3))).status_code == 200
 
 
 def test_what_is_not_finite_is_no_answer(tmp_path):

@@ -273,6 +273,23 @@ def test_decoding_that_takes_too_long_keeps_its_place(tmp_path, monkeypatch):
         assert [late.status_code, refused.status_code, fine.status_code] == [504, 503, 200]
 
 
+def test_a_forced_stop_waits_for_nobody(tmp_path, monkeypatch):
+    go = threading.Event()
+
+    def slow(*arguments):
+        assert go.wait(LONG)
+
+    with started(colours(tmp_path / "colours.onnx"), timeout_s=0.5, decoders=1) as (app, service):
+        monkeypatch.setattr("otoyol.serve.service.prepare", slow)
+        assert send(app, picture((1, 2, 3))).status_code == 504
+        waits = service._pool.submit(print)
+        began = time.monotonic()
+        service.stop(force=True)
+        assert time.monotonic() - began < LONG / 2
+        assert waits.cancelled() and service.inside == 1  # what is being decoded is still known of
+        go.set()
+
+
 def test_a_body_that_comes_too_slowly(tmp_path):
     async def slowly():
         yield b"x"

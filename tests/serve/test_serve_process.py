@@ -24,9 +24,9 @@ WHOLE = HEAD % len(DATA) + DATA
 
 
 @contextmanager
-def serving(artifact, *options):
+def serving(artifact, *options, program=OTOYOL):
     """A process that serves, its port, and what it has written to standard error so far."""
-    command = [*OTOYOL, "serve", str(artifact), "--port", "0", "--threads", "1", "--decoders", "1", *options]
+    command = [*program, "serve", str(artifact), "--port", "0", "--threads", "1", "--decoders", "1", *options]
     environment = {**os.environ, "OTOYOL_LANG": "en"}
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
     lines: list[str] = []
@@ -59,6 +59,12 @@ def everything(connection):
 
 def one_answer(connection):
     """Status and JSON of one answer on a connection that stays open."""
+    head, body = whole_answer(connection)
+    return int(head.split()[1]), json.loads(body)
+
+
+def whole_answer(connection):
+    """Head and body of one answer."""
     data = b""
     while b"\r\n\r\n" not in data:
         data += connection.recv(1 << 16)
@@ -66,7 +72,7 @@ def one_answer(connection):
     length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
     while len(body) < length:
         body += connection.recv(1 << 16)
-    return int(head.split()[1]), json.loads(body)
+    return head, body
 
 
 def test_clients_that_misbehave_and_one_that_does_not(tmp_path):
@@ -163,6 +169,44 @@ def test_sigterm_answers_what_is_inside_and_refuses_what_is_new(tmp_path):
     events = [json.loads(line) for line in lines]
     assert [event["event"] for event in events if event["event"] != "request"] == ["begin", "draining", "end"]
     assert {"method": "POST", "path": "/v1/predict", "status": 200}.items() <= events[1].items()
+
+
+SLOW = """
+import sys, time
+from otoyol.cli.main import run
+from otoyol.serve import service
+service.prepare = lambda *image: time.sleep(600)
+sys.exit(run(sys.argv[1:]))
+"""
+
+
+def heard(lines, event):
+    deadline = time.monotonic() + LONG
+    while not any(json.loads(line)["event"] == event for line in list(lines)):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize(("options", "signals"), [((), 2), (("--drain", "0.2", "--timeout", "0.1"), 1)])
+def test_an_image_that_is_decoded_for_ever_keeps_nobody(tmp_path, options, signals):
+    """Not at the second signal, and not beyond the drain: a thread that decodes cannot be stopped."""
+    program = (sys.executable, "-c", SLOW)
+    with serving(colours(tmp_path / "colours.onnx"), *options, program=program) as (process, port, lines):
+        inside, probe = connect(port), connect(port)
+        inside.sendall(WHOLE)
+        while True:
+            probe.sendall(b"GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n")
+            if b"otoyol_requests_inside 1.0" in whole_answer(probe)[1]:
+                break
+        process.send_signal(signal.SIGTERM)
+        heard(lines, "draining")
+        if signals == 2:
+            time.sleep(0.2)
+            assert process.poll() is None  # at the first signal it waits
+            process.send_signal(signal.SIGTERM)
+        assert process.wait(LONG) == 0
+        inside.close(), probe.close()
+    heard(lines, "end")
 
 
 @pytest.mark.parametrize(

@@ -51,7 +51,7 @@ def bench(
     if json:
         write_json(found.to_mapping())
         return
-    write([*_page(found, tongue), *([word("bench.kept", tongue, path=str(kept))] if kept else [])])
+    write([*_page(found, tongue), *(_told(found, kept, tongue) if kept else ())])
 
 
 def _exported(text: str, folder: Path) -> Path:
@@ -65,6 +65,16 @@ def _keep(found: Bench, path: Path) -> Path:
     from otoyol.deploy import best
 
     return best.save(best.Best.of(found), path)
+
+
+def _told(found: Bench, kept: Path, lang: str) -> list[str]:
+    """Where the winner is, and where it is not the fastest: what compiles would do so whenever `otoyol run` starts."""
+    lines = [word("bench.kept", lang, path=str(kept))]
+    for batch in found.batches:
+        fastest, taken = found.best(batch), found.best(batch, at_once=True)
+        if fastest and taken and fastest.engine != taken.engine:
+            lines.append(word("bench.compiled", lang, batch=batch, engine=fastest.engine, taken=taken.engine))
+    return lines
 
 
 def _show(engine: str, batch: int, lang: str) -> None:
@@ -83,7 +93,7 @@ def _page(found: Bench, lang: str) -> list[Item]:
                               reference=found.reference)]  # fmt: skip
     ran = [row for row in found.rows if row.timing is not None]
     items.append(Table("", head, [_row(row, lang) for row in ran]))
-    for batch in dict.fromkeys(row.batch for row in found.rows):
+    for batch in found.batches:
         if winner := found.best(batch):
             items.append(word("bench.best", lang, batch=batch, engine=winner.engine))
     items += [

@@ -72,30 +72,30 @@ def _network(source: str, spec: str | None, origin: Origin) -> tuple[Any, dict[s
     """The network, and what its source knows of it: classes, mean and standard deviation, where it comes from."""
     from otoyol.deploy.source import network
     from otoyol.errors import SpecError
-    from otoyol.share.source import from_run, is_run
+    from otoyol.share.source import from_folder, from_run, from_weights, is_folder, is_run
     from otoyol.spec.files import json_text
 
     place = Path(source)
     given = [name for name, is_given in (("--spec", spec is not None), ("--from", origin != "otoyol")) if is_given]
-    if given and (is_run(place) or place.suffix not in WEIGHTS):
-        allowed = "neither beside a run or a design, which say both; they are for checkpoints"
+    whole = is_run(place) or is_folder(place)
+    if given and (whole or place.suffix not in WEIGHTS):
+        allowed = "neither beside a run, a shared folder or a design, which say both; they are for checkpoints"
         raise SpecError("export", f"{' and '.join(given)} with {source}", allowed)
     design = read_spec(spec) if spec is not None else None
-    if is_run(place):
-        run = from_run(place)
-        about = run.about
-        told = ("classes", "mean", "std", "crop_share", "source")
-        facts = {name: getattr(about, name) for name in told}
-        if about.task == "detection":
-            del facts["crop_share"]
-            facts |= {"spec": run.spec, "detector": json_text(about.detector)}
-        return run.model, facts
-    if place.suffix in WEIGHTS:
-        found = network(design, source, origin)
-        return found.model, {"source": found.source}
-    if place.is_dir():
-        raise SpecError("export", source, "a design, a checkpoint, or a folder that otoyol train has written")
-    return network(read_spec(source)).model, {}
+    if whole:
+        found = from_run(place) if is_run(place) else from_folder(place)
+    elif place.suffix in WEIGHTS:
+        found = from_weights(design, place, origin)
+    elif place.is_dir():
+        raise SpecError("export", source, "a design, a checkpoint, or a folder of otoyol train or otoyol share")
+    else:
+        return network(read_spec(source)).model, {}
+    about = found.about
+    facts = {name: getattr(about, name) for name in ("classes", "mean", "std", "crop_share", "source")}
+    if about.task == "detection":
+        del facts["crop_share"]
+        facts |= {"spec": found.spec, "detector": json_text(about.detector)}
+    return found.model, facts
 
 
 def _size(text: str | None) -> tuple[int, int] | None:

@@ -60,8 +60,11 @@ def _page(found: Quantised, max_drop: float, lang: str) -> list[Item]:
         if tried.problem
     ]
     if found.accepted:
-        items.append(word("quantise.accepted", lang, name=found.accepted.name, engine=found.accepted.engine,
-                          path=str(found.path)))  # fmt: skip
+        engine = found.accepted.engine
+        items.append(word("quantise.accepted", lang, name=found.accepted.name, engine=engine, path=str(found.path)))
+        items.append(word("quantise.kept", lang, engine=engine, path=str(found.best)))
+        if engine != "ort":
+            items.append(word("quantise.served", lang, name=found.accepted.name, engine=engine))
     else:
         items.append(word("quantise.refused", lang, drop=number(max_drop * 100, lang, ".2f")))
     return items

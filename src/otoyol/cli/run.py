@@ -27,7 +27,7 @@ def run(
     from otoyol.deploy.predict import run as through
 
     given = Artifact(artifact)
-    choice = choose(artifact)
+    choice = choose(given)
     if choice.why:
         print("otoyol:", word("run.fallback", tongue, engine=choice.engine, why=choice.why), file=sys.stderr)
     found = [answer(seen, given.metadata, top) for seen in through(given, images, choice.engine, choice.threads)]

@@ -34,10 +34,12 @@ def serve(
     from otoyol.measure.fingerprint import cores
     from otoyol.serve import Limits
     from otoyol.serve import serve as run
+    from otoyol.serve.cores import usable_cores
 
+    usable = usable_cores(cores())
     limits = Limits(
-        threads=threads, runs=max(1, cores() // max(1, threads)) if runs is None else runs,
-        decoders=max(1, cores() // 2) if decoders is None else decoders,
+        threads=threads, runs=max(1, usable // max(1, threads)) if runs is None else runs,
+        decoders=max(1, usable // 2) if decoders is None else decoders,
         max_batch=max_batch, max_wait_ms=max_wait_ms, queue=queue, max_bytes=max_bytes, max_pixels=max_pixels,
         timeout_s=timeout, read_timeout_s=read_timeout, idle_s=idle, connections=connections, drain_s=drain,
     )  # fmt: skip

@@ -36,14 +36,14 @@ def pack_(
     lang: Lang = None,
 ) -> None:
     from otoyol.share.pack import pack
-    from otoyol.share.source import figures, from_run, from_weights, is_run
+    from otoyol.share.source import figures, from_folder, from_run, from_weights, is_folder, is_run
 
     place = Path(what)
     told = {path.name: figures(path) for path in measured}
-    if is_run(place):
+    if is_run(place) or is_folder(place):
         if weights is not None:
-            raise SpecError("weights", str(weights), "nothing beside a run, which has weights of its own")
-        network = from_run(place)
+            raise SpecError("weights", str(weights), "nothing beside a run or a folder, which has weights of its own")
+        network = from_run(place) if is_run(place) else from_folder(place)
     elif place.suffix == ".safetensors":
         network = from_weights(None, place)
     else:

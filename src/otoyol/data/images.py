@@ -105,12 +105,14 @@ def pixels(picture: Image, channels: int, name: str) -> Tensor:
     from PIL.Image import fromarray
     from torchvision.transforms.v2 import functional as f
 
+    picture.load()  # here and not within numpy, which may hide what a broken file raises
     grey = picture.mode in ("1", "L", "LA") or picture.mode.startswith("I;16")
     if not grey and channels not in (1, 3):
         raise SpecError("input.channels", channels, f"1 or 3 for coloured images ({name})")
     if picture.mode.startswith("I;16"):
         picture = fromarray((np.asarray(picture) >> 8).astype(np.uint8))  # convert() would cut at 255
-    x: Tensor = f.pil_to_tensor(picture.convert("L" if grey or channels == 1 else "RGB"))
+    mode = "L" if grey or channels == 1 else "RGB"
+    x: Tensor = f.pil_to_tensor(picture if picture.mode == mode else picture.convert(mode))  # or it would be copied
     return x
 
 

@@ -1,4 +1,4 @@
-"""The winner of a bench, beside its artifact, for the machine that it was found on."""
+"""The winner of a bench, or of a quantisation, beside its artifact, for the machine that it was found on."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Annotated, Any, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from otoyol.deploy.artifact import digest_of
+from otoyol.deploy.artifact import Artifact, digest_of
 from otoyol.deploy.bench import Bench
-from otoyol.deploy.engines import EngineName, version
+from otoyol.deploy.engines import COMPILED, EngineName, obstacle, version
 from otoyol.errors import OtoyolError, SpecError
 from otoyol.measure.fingerprint import cores, processor
 from otoyol.spec.files import json_text, read_bytes, write_text
@@ -35,7 +35,8 @@ class Winner(BaseModel):
 
 
 class Best(BaseModel):
-    """``sha256``: the artifact's. ``winners``: one for each batch that was raced."""
+    """``sha256``: the artifact's. ``threads``: 0 is the engine's own choice. ``winners``: one for each batch that was
+    raced, of the engines that start at once."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -43,15 +44,15 @@ class Best(BaseModel):
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
     processor: Word
     cores: Annotated[int, Field(ge=1)]
-    threads: Annotated[int, Field(ge=1)]
+    threads: Annotated[int, Field(ge=0)]
     winners: Annotated[tuple[Winner, ...], Field(min_length=1, max_length=64)]
 
     @classmethod
     def of(cls, bench: Bench) -> Self:
-        """Raises OtoyolError where no engine ran."""
-        rows = [best for batch in dict.fromkeys(row.batch for row in bench.rows) if (best := bench.best(batch))]
+        """Raises OtoyolError where no engine ran that starts at once: those that compile would do so at every start."""
+        rows = [best for batch in bench.batches if (best := bench.best(batch, at_once=True))]
         if not rows:
-            raise OtoyolError("best: no engine ran this artifact with the right outputs")
+            raise OtoyolError("best: no engine that starts at once ran this artifact with the right outputs")
         winners = [
             {"batch": row.batch, "engine": row.engine, "version": version(row.engine), "latency_ms": row.latency_ms,
              "spread": row.timing.spread if row.timing else 0.0} for row in rows
@@ -99,15 +100,16 @@ def load(artifact: Path) -> Best | None:
         raise spec_error(error, Best, "best") from None
 
 
-def choose(artifact: Path, batch: int = 1) -> Choice:
+def choose(artifact: Path | Artifact, batch: int = 1) -> Choice:
     """The engine for batches of ``batch``: the winner of the nearest batch that was raced on this machine with this
-    file, or ONNX Runtime, and why. Raises SpecError for a damaged record."""
-    best = load(artifact)
+    file, or ONNX Runtime, and why. Raises SpecError for a damaged record, or a file that is no artifact."""
+    path = artifact.path if isinstance(artifact, Artifact) else artifact
+    best = load(path)
     if best is None:
         return Choice(FALLBACK, 0, "nobody has raced the engines on this file")
     winner = min(best.winners, key=lambda w: abs(w.batch - batch))
     differs = [
-        ("the file", best.sha256[:12], digest_of(artifact)[:12]),
+        ("the file", best.sha256[:12], digest_of(path)[:12]),
         ("the processor", best.processor, processor()),
         ("the number of cores", best.cores, cores()),
         (f"the version of {winner.engine}", winner.version, version(winner.engine)),
@@ -115,4 +117,8 @@ def choose(artifact: Path, batch: int = 1) -> Choice:
     for what, then, now in differs:
         if then != now:
             return Choice(FALLBACK, 0, f"{what} was {then} when the engines were raced and is {now or 'missing'} here")
+    given = artifact if isinstance(artifact, Artifact) else Artifact(path)
+    reason = "it compiles at every start" if winner.engine in COMPILED else obstacle(winner.engine, given)
+    if reason:
+        return Choice(FALLBACK, 0, f"{winner.engine} was the fastest, but {reason}")
     return Choice(winner.engine, best.threads)

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Sequence
 from importlib import metadata
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, Literal, Protocol, get_args
 
 import numpy as np
@@ -16,7 +17,7 @@ from otoyol.errors import MissingExtraError, OtoyolError, SpecError
 EngineName = Literal["eager", "eager-nhwc", "compile", "aot", "ort", "openvino"]
 ENGINES: tuple[EngineName, ...] = get_args(EngineName)
 PACKAGES = {"ort": "onnxruntime", "openvino": "openvino"}  # the others are torch
-COMPILED = ("compile", "aot")  # need a C++ compiler
+COMPILED = ("compile", "aot")  # need a C++ compiler, and a minute or more at every start
 Array = np.ndarray[Any, Any]
 
 
@@ -63,14 +64,19 @@ def load_engine(name: str, artifact: Artifact, batch: int, threads: int) -> Sess
         raise MissingExtraError(package(name), "deploy")
     if reason := obstacle(name, artifact):
         raise OtoyolError(f"engine {name}: {reason}")
-    if name == "ort":
-        from otoyol.deploy.ort import OrtSession
-
-        return OrtSession(artifact.path, threads)
-    if name == "openvino":
-        from otoyol.deploy.openvino_engine import OpenVinoSession
-
-        return OpenVinoSession(artifact.path, artifact.shape(batch), threads)
+    if name in PACKAGES:
+        return load_graph(name, artifact.path, artifact.shape(batch), threads)
     from otoyol.deploy import torch_engines
 
     return torch_engines.load(name, artifact.module(), artifact.shape(batch), threads)
+
+
+def load_graph(name: str, graph: bytes | Path, shape: Sequence[int], threads: int) -> Session:
+    """An ONNX graph, as a file or as its bytes, in ``ort`` or ``openvino``. Raises OtoyolError where it cannot run."""
+    if name == "ort":
+        from otoyol.deploy.ort import OrtSession
+
+        return OrtSession(graph, threads)
+    from otoyol.deploy.openvino_engine import OpenVinoSession
+
+    return OpenVinoSession(graph, shape, threads)

@@ -11,26 +11,24 @@ from typing import Any
 import numpy as np
 import onnx
 import torch
-from onnx import numpy_helper
 from torch import nn
 
 from otoyol.deploy.detector import DenseDetections, dense
 from otoyol.deploy.export import Exported
 from otoyol.deploy.fitted import brought_back, fitted, size_of
 from otoyol.deploy.fold import fold, remaining
+from otoyol.deploy.matched import BOX_TOLERANCE, matched_error, opened, reach
 from otoyol.deploy.metadata import DETECTIONS, Layout, Metadata
 from otoyol.deploy.onnx_file import OPSET, checked_bytes, to_onnx, versions
 from otoyol.deploy.ort import OrtSession
 from otoyol.deploy.predict import laid_out
 from otoyol.deploy.verify import Agreement, images
 from otoyol.deploy.wrap import Deployed
-from otoyol.errors import OtoyolError, SpecError
+from otoyol.errors import SpecError
 from otoyol.spec import Spec
 from otoyol.spec.files import check_place, write_bytes
 from otoyol.weights.files import text_of
 
-SCORE_TOLERANCE = 1e-3
-BOX_TOLERANCE = 1e-3  # of the image's longer side
 TRIED = 2  # random images
 
 Array = np.ndarray[Any, Any]
@@ -47,8 +45,8 @@ def export_detector(
     backbone's, says nothing about it. ``classes``: names of labels 1, 2, …; label 0 is torchvision's background.
     ``detector`` among the keywords: its description, as text. Before the file appears ONNX's checker has passed it,
     and with the score threshold at 0, so that there is something to compare, ONNX Runtime finds the same boxes as the
-    unfolded torch module: labels equal, scores to 1e-3, boxes to 1e-3 of the longer side. An image of twice the size,
-    resized by the detector itself and by :func:`otoyol.deploy.fitted.fitted`, gives the same boxes too.
+    unfolded torch module and no others: labels equal, scores to 1e-3, boxes to 1e-3 of the longer side. An image of
+    twice the size, resized by the detector itself and by :func:`otoyol.deploy.fitted.fitted`, gives the same boxes too.
 
     Raises SpecError for another detector or size, OtoyolError where a check fails or the file cannot be written.
     """
@@ -79,31 +77,20 @@ def check_detections(proto: onnx.ModelProto, metadata: Metadata, model: nn.Modul
     plain = DenseDetections(model.eval(), height, width)
     original = Deployed(plain, (), metadata.layout, metadata.mean, metadata.std).eval()
     plain.score.zero_()
-    session = OrtSession(_open(proto))
+    session = OrtSession(opened(proto))
     errors = [_error(session, original, metadata, seed) for seed in range(TRIED)]
     errors.append(_own_error(session, model, metadata))
     shapes = [metadata.image_shape(1)] * TRIED + [metadata.image_shape(1, 2 * height, 2 * width)]
     return Agreement(max(errors), tuple(shapes))
 
 
-def _open(proto: onnx.ModelProto) -> bytes:
-    """The graph with the score threshold at 0."""
-    copy = onnx.ModelProto()
-    copy.CopyFrom(proto)
-    found = [tensor for tensor in copy.graph.initializer if tensor.name == "network.score"]
-    if not found:
-        raise OtoyolError("export: the score threshold is not in the graph")
-    found[0].CopyFrom(numpy_helper.from_array(np.zeros((), dtype=np.float32), found[0].name))
-    return bytes(copy.SerializeToString())
-
-
 def _error(session: OrtSession, module: nn.Module, metadata: Metadata, seed: int) -> float:
-    """The largest difference of scores. Raises OtoyolError where a box of torch's is not found."""
+    """The largest difference of scores. Raises OtoyolError where a box is not found, in the file or in torch."""
     x = images(metadata, metadata.image_shape(1), seed)
     with torch.inference_mode():
         boxes, labels, scores = (y.numpy() for y in module(torch.from_numpy(x)))
     ours = session.run(x)
-    return matched_error((boxes, labels, scores), ours, BOX_TOLERANCE * max(metadata.height, metadata.width))
+    return matched_error((boxes, labels, scores), ours, reach(metadata))
 
 
 def _own_error(session: OrtSession, model: nn.Module, metadata: Metadata) -> float:
@@ -120,21 +107,3 @@ def _own_error(session: OrtSession, model: nn.Module, metadata: Metadata) -> flo
     theirs = [found[name].numpy() for name in DETECTIONS]
     ours = (brought_back(boxes, scale, height, width), labels, scores)
     return matched_error(theirs, ours, BOX_TOLERANCE * max(height, width))
-
-
-def matched_error(theirs: Sequence[Array], ours: Sequence[Array], pixels: float) -> float:
-    """The largest difference of scores between boxes that match: equal labels, corners within ``pixels``.
-
-    Equal scores may change places, and the last few of a limited number of boxes may be others. Raises OtoyolError
-    where a box is missing.
-    """
-    boxes, labels, scores = theirs
-    last = scores.min(initial=np.inf) + SCORE_TOLERANCE
-    worst = 0.0
-    for box, label, score in zip(boxes, labels, scores, strict=True):
-        same = (ours[1] == label) & (np.abs(ours[0] - box).max(1, initial=0.0) <= pixels)
-        error = np.abs(ours[2][same] - score).min(initial=np.inf)
-        if error > SCORE_TOLERANCE and score > last:
-            raise OtoyolError(f"export: the graph misses a box that torch finds (label {label}, score {score:.3f})")
-        worst = max(worst, float(error) if error <= SCORE_TOLERANCE else 0.0)
-    return worst

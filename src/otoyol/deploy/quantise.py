@@ -11,14 +11,16 @@ import numpy as np
 
 from otoyol.data import Images
 from otoyol.data.images import covered
-from otoyol.deploy.artifact import Artifact
-from otoyol.deploy.bench import race
+from otoyol.deploy.artifact import Artifact, digest_of
+from otoyol.deploy.bench import Bench, Row, race
+from otoyol.deploy.best import Best, place_of, save
 from otoyol.deploy.candidates import CANDIDATES
+from otoyol.deploy.engines import load_graph
 from otoyol.deploy.metadata import Metadata
 from otoyol.deploy.onnx_file import checked_bytes
-from otoyol.deploy.ort import OrtSession
 from otoyol.deploy.predict import normalised
 from otoyol.errors import OtoyolError, SpecError
+from otoyol.measure.fingerprint import cores, processor
 from otoyol.measure.table import Timing
 from otoyol.spec import Input
 from otoyol.spec.files import check_place, write_bytes
@@ -49,6 +51,11 @@ class Quantised(NamedTuple):
     accepted: Tried | None
     images: int
 
+    @property
+    def best(self) -> Path | None:
+        """The record of the accepted engine, beside the file."""
+        return place_of(self.path) if self.path else None
+
     def to_mapping(self) -> dict[str, Any]:
         """Plain data for JSON."""
 
@@ -58,7 +65,8 @@ class Quantised(NamedTuple):
                     "problem": tried.problem or None}  # fmt: skip
 
         return {
-            "path": str(self.path) if self.path else None, "accepted": row(self.accepted) if self.accepted else None,
+            "path": str(self.path) if self.path else None, "best": str(self.best) if self.best else None,
+            "accepted": row(self.accepted) if self.accepted else None,
             "float32": row(self.float32), "tried": [row(tried) for tried in self.tried], "images": self.images,
         }  # fmt: skip
 
@@ -72,6 +80,7 @@ def quantise(
 
     It passes where its median latency is below :data:`FASTER` of the fastest float32's, all in turns, and where its
     share of right answers on ``test`` is at most ``max_drop`` below float32's. Otherwise nothing is written.
+    The engine that it was accepted in is recorded beside the file (:mod:`otoyol.deploy.best`).
     ``calibration``: images whose activations set the ranges; never ``test``'s.
 
     Raises SpecError for another artifact than a float32 classifier, for other classes than it has, for a drop or a
@@ -108,7 +117,7 @@ def quantise(
     for name, data in {"float32": artifact.path.read_bytes(), **models}.items():
         for engine in engines:
             try:
-                runs[name, engine] = _session(engine, data, images.shape, threads)
+                runs[name, engine] = load_graph(engine, data, images.shape, threads).run
             except OtoyolError as error:
                 tried.append(Tried(name, engine, problem=str(error)))
     timings = race({f"{name}\n{engine}": run for (name, engine), run in runs.items()}, images, seconds)
@@ -127,19 +136,18 @@ def quantise(
         tried.append(candidate)
     if accepted is not None:
         write_bytes(path, models[accepted.name])
+        _keep(Path(path), accepted, batch, threads)
     return Quantised(Path(path) if accepted else None, plain, right, tuple(tried), accepted, len(test))
+
+
+def _keep(path: Path, accepted: Tried, batch: int, threads: int) -> None:
+    """Write beside the file in which engine it was accepted, so that `otoyol run` takes that and no other."""
+    row = Row(accepted.engine, batch, accepted.timing)
+    save(Best.of(Bench(path, digest_of(path), threads, processor(), cores(), "float32", (row,))), path)
 
 
 def _seconds(tried: Tried) -> float:
     return tried.timing.seconds if tried.timing else float("inf")
-
-
-def _session(engine: str, data: bytes, shape: Sequence[int], threads: int) -> Callable[[Array], Sequence[Array]]:
-    if engine == "ort":
-        return OrtSession(data, threads).run
-    from otoyol.deploy.openvino_engine import OpenVinoSession
-
-    return OpenVinoSession(data, shape, threads).run
 
 
 def batches(images: Images, metadata: Metadata, size: int) -> Iterator[tuple[Array, Array]]:

@@ -44,7 +44,7 @@ def check_same(
     except SpecError:
         raise
     except OtoyolError as error:
-        given = f"a file with other outputs ({str(error).removeprefix('export: ')})"
+        given = f"a file with other outputs ({str(error).removeprefix('export: ').removeprefix('detector: ')})"
         raise SpecError("artifact", given, "an export of the network with these weights") from None
 
 

@@ -47,11 +47,10 @@ def images(metadata: Metadata, shape: Sequence[int], seed: int = 0) -> Array:
 
 
 def difference(ours: Array, theirs: Array) -> float:
-    """The largest difference over the largest value; infinite where shapes differ or something is not finite."""
-    if ours.shape != theirs.shape or not np.isfinite(ours).all():
+    """The largest difference over the largest value; infinite where shapes differ, something is not finite, or there is
+    nothing to compare."""
+    if ours.shape != theirs.shape or not theirs.size or not (np.isfinite(ours).all() and np.isfinite(theirs).all()):
         return float("inf")
-    if not theirs.size:
-        return 0.0
     scale = float(np.abs(theirs).max())
     return float(np.abs(ours - theirs).max()) / (scale if scale > 0 else 1.0)
 

@@ -40,7 +40,7 @@ _PROBLEMS: dict[int | str, dict[str, Any]] = {
     413: {"description": "The body or the image is too large."},
     415: {"description": "The content type is none of those listed."},
     422: {"description": "There is no readable image, or a query parameter is out of bounds."},
-    500: {"description": "The engine failed."},
+    500: {"description": "The engine failed, or the service itself."},
     503: {"description": "The queue is full, or the service starts or stops; Retry-After says when to come again."},
     504: {"description": "There was no answer in time."},
 }
@@ -53,7 +53,9 @@ def make_app(service: Service) -> ASGIApp:
         title="otoyol serve", version=__version__,
         docs_url=None, redoc_url=None,  # they load scripts from elsewhere; /openapi.json does not
         description=f"{metadata.task} by {service.engine.name} ({metadata.spec})",
-        exception_handlers={Refusal: _refused, HTTPException: _no_route, RequestValidationError: _bad_query},
+        exception_handlers={
+            Refusal: _refused, HTTPException: _no_route, RequestValidationError: _bad_query, Exception: _failed,
+        },
     )  # fmt: skip
     detects = metadata.task == "detection"
     answer = _boxes(service) if detects else _classes(service)
@@ -153,6 +155,12 @@ async def _bad_query(_: Request, error: Exception) -> Response:
     return _json(Refusal(422, field, first["input"], first["msg"].removeprefix("Input should be ")).to_json(), 422)
 
 
+async def _failed(_: Request, error: Exception) -> Response:
+    """What nobody has foreseen. The log has its words, which may tell more than a client should know."""
+    refusal = Refusal(500, "service", type(error).__name__, "another try; the service's log says more")
+    return _json(refusal.to_json(), refusal.status)
+
+
 class Observed:
     """Around the application: every request is counted and logged, and no exception gets past."""
 
@@ -173,7 +181,7 @@ class Observed:
 
         try:
             await self.app(scope, receive, watched)
-        except Exception:  # Starlette has answered 500 already
+        except Exception:  # Starlette has answered by _failed already
             log("failed", logging.ERROR, path=scope["path"])
             logging.getLogger("otoyol.serve").exception("traceback")
         seconds = time.perf_counter() - began

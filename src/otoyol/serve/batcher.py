@@ -71,12 +71,12 @@ class Batcher:
             self._changed.notify_all()
         return job.future
 
-    def close(self) -> None:
-        """Run what waits, then end the threads."""
+    def close(self, wait: bool = True) -> None:
+        """Run what waits, then end the threads; without ``wait`` they are left to do so by themselves."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
-        for thread in self._threads:
+        for thread in self._threads if wait else ():
             thread.join()
 
     def _work(self) -> None:

@@ -26,7 +26,10 @@ class Limits(BaseModel):
     - ``connections``: at once; the next is told 503.
     - ``drain_s``: after SIGTERM, for what is inside to be answered.
 
-    At most about ``queue × max_bytes + decoders × 8 × max_pixels`` bytes are held besides the engine.
+    At most about ``queue × (max_bytes + prepared) + decoders × 11 × max_pixels`` bytes are held besides the engine and
+    the batches that it runs. ``prepared``: the bytes of one image as the engine reads it, channels × height × width,
+    four times as many where it reads floats. A decoded pixel stands in Pillow's memory (4 bytes) and in ours (3), and
+    once more where its mode is converted (4).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

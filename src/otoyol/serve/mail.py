@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Future
@@ -21,7 +22,8 @@ class Mail:
         self._calls.append((call, arguments))
         if not self._woken:  # two threads that both see this wake the loop twice, which does no harm
             self._woken = True
-            self.loop.call_soon_threadsafe(self._deliver)
+            with contextlib.suppress(RuntimeError):  # the loop is closed, and nobody listens any more
+                self.loop.call_soon_threadsafe(self._deliver)
 
     def _deliver(self) -> None:
         self._woken = False  # first, so that what is posted from now on wakes the loop again

@@ -12,6 +12,7 @@ from otoyol.data.images import covered, pixels, unreadable_errors
 from otoyol.deploy.metadata import Metadata
 from otoyol.errors import MissingExtraError, SpecError
 from otoyol.serve.refusal import Refusal
+from otoyol.serve.scans import check_scans
 from otoyol.spec import Input
 
 try:
@@ -39,8 +40,8 @@ class Prepared(NamedTuple):
 
 def prepare(data: bytes, metadata: Metadata, max_pixels: int) -> Prepared:
     """The image in ``data``, its first frame where it has several; turned only if its pixels are (EXIF is not read, as
-    in training). Raises Refusal: 413 for more than ``max_pixels``, told before anything is decoded, 422 for what cannot
-    be read."""
+    in training). Raises Refusal: 413 for more than ``max_pixels`` or too many scans, told before anything is decoded,
+    422 for what cannot be read."""
     picture = _opened(data, max_pixels)
     image = Input(channels=metadata.channels, height=metadata.height, width=metadata.width)
     if metadata.task == "classification":
@@ -72,6 +73,7 @@ def _opened(data: bytes, max_pixels: int) -> Any:
     if picture.width * picture.height > max_pixels:
         given = f"{picture.width}×{picture.height}"
         raise Refusal(413, "image.pixels", given, f"at most {max_pixels} pixels")
+    check_scans(data, picture.width * picture.height, max_pixels)
     return picture
 
 

@@ -10,6 +10,7 @@ import signal
 import socket
 from collections.abc import Callable, Iterator
 from types import FrameType
+from typing import NoReturn
 
 from otoyol.errors import MissingExtraError, SpecError
 from otoyol.serve.app import make_app
@@ -50,6 +51,7 @@ def serve(
         access_log=False, server_header=False, proxy_headers=False, timeout_keep_alive=limits.idle_s,
         timeout_graceful_shutdown=math.ceil(limits.read_timeout_s) + 1, h11_max_incomplete_event_size=MAX_HEADER_BYTES,
     )  # fmt: skip
+    server = Draining(config, service)
     with listener:
         service.start()
         try:
@@ -58,9 +60,11 @@ def serve(
             shown, number = f"[{host}]" if ":" in host else host, listener.getsockname()[1]
             listening(f"http://{shown}:{number}")
             log("begin", artifact=engine.name, task=engine.metadata.task, host=host, port=number, **limits.model_dump())
-            Draining(config, service).run(sockets=[listener])
+            server.run(sockets=[listener])
         finally:
-            service.stop()
+            service.stop(force=service.inside > 0)  # what is inside after the drain is still being decoded
+    if service.inside:
+        server.leave()
     log("end")
 
 
@@ -83,7 +87,7 @@ def _bound(host: str, port: int) -> socket.socket:
 
 class Draining(uvicorn.Server):
     """uvicorn's server, which at the first signal still listens to say 503 while what is inside is answered, and leaves
-    with status 0; at the second it leaves at once."""
+    with status 0; at the second it leaves at once, with status 0 too."""
 
     def __init__(self, config: uvicorn.Config, service: Service) -> None:
         super().__init__(config)
@@ -103,7 +107,9 @@ class Draining(uvicorn.Server):
                 loop.remove_signal_handler(number)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 (uvicorn's signature)
-        if self._draining is not None or not self.started:
+        if self._draining is not None:
+            self.leave()
+        if not self.started:
             self.should_exit = self.force_exit = True
             return
         log("draining", inside=self.service.inside)
@@ -116,3 +122,8 @@ class Draining(uvicorn.Server):
                 while self.service.inside:
                     await asyncio.sleep(0.02)
         self.should_exit = True
+
+    def leave(self) -> NoReturn:
+        """End the process at once; its own end would wait for threads that decode, and nothing can stop those."""
+        log("end", inside=self.service.inside)
+        os._exit(0)

@@ -49,12 +49,13 @@ class Service:
         self.metrics.watch(lambda: self.inside, lambda: len(self._batcher or ()))
         self.ready = True
 
-    def stop(self) -> None:
-        """Answer what is inside and end the threads."""
+    def stop(self, force: bool = False) -> None:
+        """Answer what is inside and end the threads; with ``force`` nobody is waited for. What has not begun to be
+        decoded is dropped: its request is over."""
         self.ready = False
-        self._pool.shutdown()
+        self._pool.shutdown(wait=not force, cancel_futures=True)
         if self._batcher is not None:
-            self._batcher.close()
+            self._batcher.close(wait=not force)
 
     @property
     def inside(self) -> int:

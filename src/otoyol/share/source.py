@@ -1,4 +1,4 @@
-"""From what the user names (a run, a checkpoint, a design) to a network with all that is known about it."""
+"""From what the user names (a run, a shared folder, a checkpoint, a design) to a network and what is known about it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from otoyol.errors import SpecError
-from otoyol.share.folder import About
+from otoyol.share.folder import NEEDED, SUMS, WEIGHTS, About, Folder, read_folder
 from otoyol.share.pack import Chosen, Network
 from otoyol.spec import Spec
 from otoyol.spec.files import read_mapping
@@ -56,17 +56,48 @@ def from_run(place: Path) -> Network:
 def from_weights(spec: Spec | None, weights: Path | None, source: Source = "otoyol") -> Network:
     """The network of a design with a checkpoint's weights, ours, torchvision's or timm's; as initialised without.
 
-    ``spec`` may be None for our own files, which name their design. Raises SpecError, WeightsError.
+    ``spec`` may be None for our own files, which name their design. Weights in a shared folder bring along what it says
+    of them; with another design than its own, as much as fits that. Raises SpecError, WeightsError.
     """
     from otoyol.deploy.source import network
+    from otoyol.weights.files import text_of
 
+    known: About | None = None
+    if weights is not None and weights.name == WEIGHTS and _is_whole(weights.parent):
+        folder = read_folder(weights.parent)
+        if spec is None or text_of(spec) == text_of(folder.spec):
+            return _told(folder)
+        known = folder.about
     found = network(spec, weights, source)
-    repeat = range(found.spec.input.channels)
-    about = About(
-        task="classification" if found.spec.head.classes else "features", source=found.source,
-        mean=[MEAN[i % 3] for i in repeat], std=[STD[i % 3] for i in repeat],
-    )  # fmt: skip
+    head, repeat = found.spec.head.classes, range(found.spec.input.channels)
+    fields: dict[str, Any] = {"mean": [MEAN[i % 3] for i in repeat], "std": [STD[i % 3] for i in repeat]}
+    if known is not None and len(known.mean) == len(repeat):
+        fields = {"mean": known.mean, "std": known.std, "crop_share": known.crop_share}
+    if known is not None and len(known.classes) == head:
+        fields["classes"] = known.classes
+    about = About(task="classification" if head else "features", source=found.source, **fields)
     return Network(found.model, cast(Any, found.model).spec, about)
+
+
+def from_folder(place: Path) -> Network:
+    """The network of a shared folder, checked, with all that the folder says of it. Raises SpecError, WeightsError."""
+    return _told(read_folder(place))
+
+
+def _told(folder: Folder) -> Network:
+    from otoyol.share.network import network
+
+    training = (("from", "a folder shared before, whose card says how its weights were chosen"),)
+    return Network(network(folder), folder.spec, folder.about, training)
+
+
+def is_folder(place: Path) -> bool:
+    """Whether this is a folder that `otoyol share` has written, whole or not."""
+    return place.is_dir() and all((place / name).is_file() for name in NEEDED)
+
+
+def _is_whole(place: Path) -> bool:
+    return is_folder(place) and (place / SUMS).is_file()
 
 
 def is_run(place: Path) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache, lru_cache
 from typing import Literal, get_args
 from xml.sax.saxutils import escape
@@ -158,7 +158,7 @@ class Drawing:
             for tag, css, box in marks:
                 names = ("x", "y", "width", "height") if tag == "rect" else ("x1", "y1", "x2", "y2")
                 inside += _element(tag, _attributes({"class_": css, **dict(zip(names, box.split(), strict=True))}))
-            about = {"id": name, "width": size, "height": size, "patternUnits": "userSpaceOnUse",
+            about: dict[str, float | str] = {"id": name, "width": size, "height": size, "patternUnits": "userSpaceOnUse",
                      "patternTransform": f"rotate({turn})"}  # fmt: skip
             self.patterns[name] = _element("defs", "", _element("pattern", _attributes(about), inside))
         return f"url(#{name})"
@@ -186,7 +186,7 @@ def _element(tag: str, attributes: str, inside: str = "") -> str:
     return f"<{tag}{attributes}>{inside}</{tag}>" if inside else f"<{tag}{attributes} />"
 
 
-def _attributes(values: dict[str, float | str]) -> str:
+def _attributes(values: Mapping[str, float | str]) -> str:
     return "".join([f' {_attribute(name)}="{_figure(value)}"' for name, value in values.items()])
 
 

@@ -158,8 +158,10 @@ class Drawing:
             for tag, css, box in marks:
                 names = ("x", "y", "width", "height") if tag == "rect" else ("x1", "y1", "x2", "y2")
                 inside += _element(tag, _attributes({"class_": css, **dict(zip(names, box.split(), strict=True))}))
-            about: dict[str, float | str] = {"id": name, "width": size, "height": size, "patternUnits": "userSpaceOnUse",
-                     "patternTransform": f"rotate({turn})"}  # fmt: skip
+            about: dict[str, float | str] = {
+                "id": name, "width": size, "height": size, "patternUnits": "userSpaceOnUse",
+                "patternTransform": f"rotate({turn})",
+            }  # fmt: skip
             self.patterns[name] = _element("defs", "", _element("pattern", _attributes(about), inside))
         return f"url(#{name})"
 

@@ -12,7 +12,7 @@ from otoyol.audit import highway
 from otoyol.audit.highway import audit_block, is_pure
 from otoyol.ops import INPUT, lower
 from otoyol.ops.network import stage_places
-from otoyol.ops.shallow import lower_one, tap_views
+from otoyol.ops.shallow import lower_one, lower_outside, tap_views
 
 
 @given(specs(max_depth=5), st.data())
@@ -26,6 +26,19 @@ def test_a_block_alone_is_the_networks(spec: otoyol.Spec, data: st.DataObject) -
         assert op == network[i]._replace(inputs=inputs)
     whole = next(b for b in highway(spec).blocks if (b.stage, b.block) == (stage, block))
     assert audit_block(spec, ops) == whole
+
+
+@given(specs(max_depth=4))
+def test_what_stands_outside_of_the_stages(spec: otoyol.Spec) -> None:
+    whole = [op for op in lower(spec).ops if op.stage < 0]
+    alone = lower_outside(spec)
+    assert [op._replace(inputs=()) for op in alone] == [op._replace(inputs=()) for op in whole]
+
+
+def test_taps_of_sums_have_norms_of_their_own() -> None:
+    spec = otoyol.parse("resnetv2_50@head=0,head.pool=none,taps=postact")
+    names = [op.name for op in lower_outside(spec) if op.slot == "tap"]
+    assert names == [f"taps.C{stage}.{op}" for stage in (2, 3, 4) for op in ("norm1", "act1")]
 
 
 @given(specs(max_depth=4))

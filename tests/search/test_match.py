@@ -140,6 +140,21 @@ def test_reached_is_counted(name, equal):
     assert found.within == (not found.reason)
 
 
+@pytest.mark.parametrize("equal", ["train_bytes", "peak_inference_bytes"])
+def test_what_is_counted_for_is_said(equal):
+    baseline, held = parse("resnet50"), {"batch": 64, "dtype": "float16"}
+    found = match(baseline, {"block": "bottleneck-v2"}, equal=equal, **held)
+    assert found.wanted == getattr(count(baseline, **held), equal)
+    assert found.reached == getattr(count(found.spec, **held), equal)
+    assert found.within
+    assert found.wanted != getattr(count(baseline, batch=64), equal)
+
+
+def test_an_unknown_number_type_is_refused():
+    with pytest.raises(SpecError, match="dtype"):
+        match(parse("resnet18"), {}, dtype="float8")
+
+
 def test_a_quantity_that_a_scorer_supplies():
     """A toy law, depth × width² summed over stages; designs with an odd depth have no figure and are never taken."""
 

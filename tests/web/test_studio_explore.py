@@ -202,6 +202,77 @@ def test_a_space_as_text(visit: PAGE, studio: str) -> None:
     assert text.get_attribute("aria-invalid") == "true"
 
 
+def test_an_address_gives_the_same_sample_after_a_design_was_loaded(
+    visit: PAGE, studio: str, drawn: dict[str, Any]
+) -> None:
+    page = started(visit, studio + START)
+    shown = listed(page)
+    assert shown == best(drawn, lambda *_: True)
+    chosen = page.locator("table.front tbody button").nth(2)
+    name = chosen.text_content()
+    chosen.click()
+    page.wait_for_function("() => location.hash.includes('spec=cifar_resnet20@')")
+    assert "around=cifar_resnet20&" in page.url
+    current = page.locator("table.front tbody button[aria-current=true]")
+    current.wait_for()
+    assert current.all_text_contents() == [name]
+    # Another language, another number type and another visitor: still the sample around the first design.
+    page.get_by_label("Language").select_option("tr")
+    page.wait_for_selector("html[lang=tr] table.front tbody button")
+    assert listed(page) == shown
+    with page.expect_response("**/api/explore") as asked:
+        page.locator("[data-key=dtype] select").select_option("bfloat16")
+    assert asked.value.request.post_data_json["spec"] == "cifar_resnet20"
+    page.wait_for_function("() => location.hash.includes('dtype=bfloat16')")
+    again = started(visit, page.url)
+    assert listed(again) == shown
+    assert again.locator("table.front tbody button[aria-current=true]").all_text_contents() == [name]
+    # Asked for a new one, it is drawn for the design that is shown.
+    with again.expect_response("**/api/explore") as asked:
+        again.get_by_role("button", name="Örneklem çek").click()
+    assert asked.value.request.post_data_json["spec"].startswith("cifar_resnet20@")
+
+
+def test_typed_ranges_are_kept_to_the_last_digit(visit: PAGE, studio: str, drawn: dict[str, Any]) -> None:
+    page = started(visit, studio + START)
+    macs = sorted(drawn["values"]["macs"])[COUNT // 3]
+    page.locator(".range-fields summary").click()
+    field = page.get_by_label("MACs to", exact=True)
+    field.fill(str(macs))
+    field.press("Tab")
+    wanted = best(drawn, lambda value, _: value <= macs)
+    assert listed(page) == wanted
+    page.wait_for_function("text => location.hash.includes(text)", arg=str(macs))
+    assert listed(started(visit, page.url)) == wanted
+
+
+def test_budgets_of_the_last_moment_hold(visit: PAGE, studio: str) -> None:
+    page = started(visit, f"{studio}{START}&budgets=macs<={BUDGET:.0f}")
+    page.evaluate("""() => {
+      const asked = window.fetch;
+      window.fetch = async (...given) => {
+        const explored = String(given[0]).endsWith("/api/explore");
+        const late = explored ? 1000 : String(given[1]?.body).includes("50M") ? 600 : 0;
+        await new Promise((done) => setTimeout(done, late));
+        return asked(...given);
+      };
+    }""")
+    page.locator("#explore-seed").fill("6")
+    page.get_by_role("button", name="Draw a sample").click()
+    field = page.locator("#explore-budgets")
+    for text in ("macs<=50M", "macs<=40M"):  # the first of them is answered last
+        field.fill(text)
+        field.blur()
+    page.wait_for_selector(".explore-form button[type=submit][aria-disabled=true]")
+    page.wait_for_selector(".explore-form button[type=submit][aria-disabled=false]")
+    page.wait_for_timeout(300)
+    other = sample(ready(space_of("around", "cifar_resnet20")), count=COUNT, seed=6)
+    assert listed(page) == best(other, lambda macs, _: macs <= 40e6)
+    page.locator(".left-out summary").click()
+    assert "macs<=40M" in page.locator(".left-out").text_content()
+    assert "50M" not in page.locator(".left-out").text_content()
+
+
 PROBE = {
     "runs": [
         {

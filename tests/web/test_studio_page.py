@@ -219,7 +219,8 @@ STATES = {
     "view": st.sampled_from(("overview", "network", "memory", "why", "explore", "runs")),
     "block": st.sampled_from(("", "0.0", "15.4095")), "op": st.sampled_from(("", "stages.1.0.branch.conv2")),
     "ask": st.sampled_from(("", "bottleneck", "preact,expansion")),
-    "space": st.sampled_from(("around", "classification", "detection", "text")), "text": WORDS,
+    "space": st.sampled_from(("around", "classification", "detection", "text")),
+    "around": st.sampled_from(("", "resnet18@attention=se")), "text": WORDS,
     "count": st.integers(1, 5_000), "seed": st.integers(0, 999_999_999), "budgets": WORDS,
     "predict": st.sampled_from(("", "yes")), "x": AXIS, "y": AXIS,
     "ranges": st.sampled_from(("", "macs:1e9..2e9;latency_ms@ort,b1:..3")), "files": WORDS, "figure": WORDS,
@@ -260,13 +261,13 @@ def test_the_address_tells_all_and_needs_no_server(visit: Visit, address: str) -
     wrong = page.evaluate(
         """async () => {
           const { decode } = await import("/static/js/state.js");
-          return ["#v=2&spec=resnet18", "#v=1&batch=0", "#v=1&spec=a%20b", "#v=1&spec=%E0%A4%A", "#v=1&nonsense=1", "#"]
+          return ["#v=2&spec=resnet18", "#v=1&batch=0", "#v=1&spec=a%20b", "#v=1&spec=%E0%A4%A", "#v=1&nonsense=1",
+            "#v=1&block=0.4097", "#v=1&ask=whatever", "#v=1&ask=preact,", "#"]
             .map((hash) => { const { state, wrong } = decode(hash); return [state.spec, state.batch, wrong]; });
         }"""
     )
-    assert wrong == [["resnet50", 1, [name]] for name in ("v", "batch", "spec", "spec", "nonsense")] + [
-        ["resnet50", 1, []]
-    ]
+    names = ("v", "batch", "spec", "spec", "nonsense", "block", "ask", "ask")
+    assert wrong == [["resnet50", 1, [name]] for name in names] + [["resnet50", 1, []]]
     for text in sorted(texts, key=len)[-3:]:
         page.goto(at(address, spec=text, batch=2))
         wait(page, text)

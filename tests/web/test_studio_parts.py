@@ -23,6 +23,7 @@ from otoyol.cost import count, training
 from otoyol.measure import Latency
 from otoyol.ops import lower
 from otoyol.web import Later
+from otoyol.web import nearest as nearest_module
 from otoyol.web.asks import DesignAsk, MatchAsk
 from otoyol.web.code import code
 from otoyol.web.formula import LETTERS, POWERS, op_cost
@@ -78,6 +79,11 @@ def test_a_block_that_has_gone_shows_its_neighbour() -> None:
     assert (shown["stage"], shown["block"]) == (1, 3)
     assert told("resnet50", "op", op="stages.9.0.branch.conv1")["op"] is None
     assert told("resnet50", "op", op="head.fc")["op"]["lines"][0]["value"] == 2048 * 1000 + 1000
+    for spec in ("resnetv2_50", "resnet50d", "resnetv2_50@head.pool=none,head=0,taps=postact"):
+        for one in lower(otoyol.parse(spec)).ops:
+            if one.stage < 0:
+                shown = told(spec, "op", op=one.name)["op"]
+                assert (shown["shape_in"][0], shown["shape_out"]) == (one.c_in, (one.c_out, one.h_out, one.w_out))
 
 
 @pytest.mark.parametrize(
@@ -149,6 +155,49 @@ def test_offers_are_valid_and_one_field_away(edits: dict[str, str]) -> None:
         assert nearest(asked) == ()
 
 
+@pytest.mark.parametrize(
+    ("asked", "spec"),
+    [
+        ("resnet51", "resnet50"), ("resnet51@attention=se", "resnet50@attention=se"), ("Resnet50", "resnet50"),
+        ("cifar_resnet2O", "cifar_resnet20"),
+    ],
+)  # fmt: skip
+def test_for_an_unknown_family_the_known_ones_nearest_by_name(asked: str, spec: str) -> None:
+    offers = nearest(asked)
+    assert spec in [offer.spec for offer in offers]
+    for offer in offers:
+        assert (offer.field, offer.given) == ("family", asked.partition("@")[0])
+        assert otoyol.to_text(otoyol.parse(offer.spec)) == offer.spec
+
+
+@pytest.mark.parametrize("asked", ["nothing-like-it", "x" * 5_000, "resnet51@groups=3", "resnet51@act"])
+def test_no_family_is_offered_that_would_not_do(asked: str) -> None:
+    assert nearest(asked) == ()
+
+
+WRONG = "act=tanh,shortcut=E,stem=shallow,head.pool=most,attention=sse,expansion=1/3"
+
+
+@pytest.mark.parametrize(
+    ("asked", "most"),
+    [
+        ("groups=7,norm=group,norm.groups=48", 160), (f"groups=7,{WRONG}", 160), ("widths=64-128-256,groups=7", 160),
+        ("groups=7", 800), ("widths=64-128-256", 800), ("strides=1-3-3-3,dilations=2-2-2-2", 800),
+    ],
+)  # fmt: skip
+def test_the_nearest_is_looked_for_within_bounds(asked: str, most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    tried = []
+
+    def counted(start: otoyol.Spec, edits: dict) -> object:
+        tried.append(edits)
+        return attempt(start, edits)
+
+    attempt = nearest_module._try
+    monkeypatch.setattr(nearest_module, "_try", counted)
+    nearest(f"resnet50@{asked}")
+    assert 0 < len(tried) <= most
+
+
 def test_copies_run_and_print_the_pages_figures() -> None:
     design, batch, dtype, optimizer = "resnetv2_50@expansion=3/2,attention=se", 4, "bfloat16", "adamw"
     figures = told(design, "figures", batch=batch, dtype=dtype)["figures"]
@@ -187,6 +236,16 @@ def test_equal_budget_rescales_the_change_and_keeps_what_was_asked() -> None:
     assert abs(answer["figures"]["macs"] / wanted - 1) < 0.01
     with pytest.raises(otoyol.SpecError, match="table"):
         describe(DesignAsk(spec="resnet18", match=MatchAsk(baseline="resnet50", equal="latency")), {})
+
+
+@pytest.mark.parametrize("equal", ["train_bytes", "train_bytes_lean", "peak_inference_bytes"])
+def test_equal_budget_is_that_of_the_pages_batch_and_number_type(equal: str) -> None:
+    held = {"batch": 96, "dtype": "bfloat16"}
+    match = MatchAsk(baseline="resnet50", equal=equal)
+    ask = DesignAsk(spec="resnet50@block=bottleneck-v2", parts=("figures",), match=match, **held)
+    answer = describe(ask, {})
+    assert answer["match"]["wanted"] == getattr(count(otoyol.parse("resnet50"), **held), equal)
+    assert answer["match"]["reached"] == answer["figures"][equal]
 
 
 class Clock:

@@ -170,17 +170,22 @@ def _tap_marks(spec: Spec, ops: list[Op], marks: list[tuple[str, int]]) -> list[
     return moved
 
 
+def lower_tap_norm(form: Form, name: str, c: int, h: int, w: int) -> list[Op]:
+    """The norm and act that ``taps: postact`` gives the tap ``name`` of a sum without an activation."""
+    tape = Tape(f"taps.{name}.", -1, -1)
+    x = tape.add("norm1", "norm", "tap", Tensor(INPUT, c, h, w), detail=form.norm)
+    tape.add("act1", "act", "tap", x, detail=form.act)
+    return tape.ops
+
+
 def _tap_norms(spec: Spec, ops: list[Op], marks: list[tuple[str, int]]) -> tuple[list[Op], list[tuple[str, int]]]:
     """Append the norm and act that ``taps: postact`` gives each tap without an activation (feature extractors)."""
     result = list(marks)
     for stage in taps_with_norms(spec):
         name, index = marks[stage + 1]
-        tape = Tape(f"taps.{name}.", -1, -1)
-        form = spec.plan[stage].form
-        x = Tensor(INPUT, ops[index].c_out, ops[index].h_out, ops[index].w_out)
-        x = tape.add("norm1", "norm", "tap", x, detail=form.norm)
-        tape.add("act1", "act", "tap", x, detail=form.act)
-        ops = ops + _moved(tape.ops, len(ops), index)
+        tapped = ops[index]
+        own = lower_tap_norm(spec.plan[stage].form, name, tapped.c_out, tapped.h_out, tapped.w_out)
+        ops = ops + _moved(own, len(ops), index)
         result[stage + 1] = (name, len(ops) - 1)
     return ops, result
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from otoyol.errors import SpecError
 from otoyol.ops.block import Place, Sizes, lower_block, strided
-from otoyol.ops.network import block_groups, lower_stem
+from otoyol.ops.network import block_groups, lower_stem, lower_tail, lower_tap_norm, taps_with_norms
 from otoyol.ops.op import Op
 from otoyol.ops.receptive import View, behind, through
 from otoyol.spec.model import Spec
@@ -42,6 +42,15 @@ def lower_one(spec: Spec, stage: int, block: int) -> list[Op]:
         h, w = strided(h, stride), strided(w, stride)
     group = list(block_groups(spec, spec.plan[stage], stage, h, w))[min(block, 1)]
     return lower_block(spec.plan[stage].form, group.place, group.sizes, f"stages.{stage}.{block}.", stage, block)
+
+
+def lower_outside(spec: Spec) -> list[Op]:
+    """The operators outside of the stages as ``lower(spec)`` names them, inputs counted within stem, tail and tap."""
+    views = tap_views(spec)
+    taps = [(spec.plan[stage].form, views[stage + 1]) for stage in taps_with_norms(spec)]
+    norms = [op for form, tap in taps for op in lower_tap_norm(form, tap.name, tap.channels, tap.height, tap.width)]
+    last = views[-1]
+    return [*lower_stem(spec), *lower_tail(spec, last.channels, last.height, last.width), *norms]
 
 
 def tap_views(spec: Spec) -> tuple[TapView, ...]:

@@ -63,6 +63,7 @@ def match(
     multiple: int = 8,
     tolerance: float = 0.01,
     batch: int = 1,
+    dtype: str = "float32",
     scorer: Scorer | None = None,
 ) -> Match:
     """The changed design whose ``widths`` (or ``depths``, or both) are rescaled to the baseline's budget.
@@ -71,13 +72,13 @@ def match(
     and of what groups and group norm ask; of the designs within ``tolerance`` the one nearest to a uniform
     rescaling is taken: one factor for the depths, one for the widths, where both vary the two as near to each other
     as can be. ``equal`` is one of :data:`EQUAL` (``training_bytes`` is another word for ``train_bytes``), or with a
-    ``scorer``, which supplies it, what the scorer's figure is to be called. Raises SpecError where the change cannot
-    be built or the quantity is not known.
+    ``scorer``, which supplies it, what the scorer's figure is to be called. ``batch`` and ``dtype`` are what is counted
+    for. Raises SpecError where the change cannot be built or the quantity is not known.
     """
     equal = ALSO.get(equal, equal)
     if equal not in EQUAL and scorer is None:
         raise SpecError("equal", equal, f"one of {', '.join(EQUAL)}")
-    cost: Cost = partial(_scored, scorer) if scorer else partial(_counted, equal, batch)
+    cost: Cost = partial(_scored, scorer) if scorer else partial(_counted, equal, batch, dtype)
     if not 1 <= multiple <= 1024:
         raise SpecError("multiple", multiple, "1 to 1024")
     changed = changed if isinstance(changed, Spec) else edit(baseline, changed)
@@ -106,9 +107,9 @@ def _text(values: Ints) -> str:
     return "-".join(map(str, values.tolist()))
 
 
-def _counted(quantity: str, batch: int, spec: Spec, depths: Ints, widths: Ints) -> Figures:
+def _counted(quantity: str, batch: int, dtype: str, spec: Spec, depths: Ints, widths: Ints) -> Figures:
     """The quantity for every row; 0 where a row cannot be built."""
-    costs = count_batch(spec, depths=depths, widths=widths, batch=batch, only=(quantity,))
+    costs = count_batch(spec, depths=depths, widths=widths, batch=batch, dtype=dtype, only=(quantity,))
     return np.where(costs.valid, getattr(costs, quantity), 0)
 
 

@@ -4,25 +4,29 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
 from fractions import Fraction
 from math import log
 from typing import Any, Literal, NamedTuple, get_args, get_origin
 
 from otoyol.errors import SpecError
-from otoyol.spec import Spec, Stage, family, to_text
+from otoyol.spec import FAMILIES, Spec, Stage, family, to_text
 from otoyol.spec.blocks import BLOCKS, Block
 from otoyol.spec.parts import STEMS, Part, Stem
 from otoyol.spec.text import CLEAR, COLUMNS, MAX_TEXT, edit, leaves, pairs
 from otoyol.web.shown import check_shown
 
 OFFERS = 3
-MOST = 200  # candidates of one field
+# What one question may cost: so many values are tried of the field that the refusal names, of each other one, and of
+# each where two fields are wrong, which no change of one will mend but by chance.
+MOST, OTHERS, FEW = 200, 64, 16
 FIELDS = 8
 CHOICE = log(2)  # how far one word is from another where there is no order
 BACK = log(3)  # and the family's own value, where nothing nearer will do
 STEPS = (1, 2, 3, 4, 5, 6, 7, 8, 12, 16, 24, 32, 48, 64)
 GRAINS = (2, 3, 4, 5, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)
 LIMITS = (0, 1, 4, 16, 24, 31, 64, 1_024, 4_096, 16_384, 65_536, 1_000_000)
+MAX_NAME = 64  # of a family, for names that are compared with it
 RATES = ("0.0", "0.1", "0.2", "0.5", "0.9", "1.0")
 KIN = ("groups", "group_width", "expansion", "widths", "depths", "strides", "dilations", "shortcut", "norm.groups")
 
@@ -44,26 +48,48 @@ def nearest(text: str, most: int = OFFERS) -> tuple[Offer, ...]:
     that the refusal names, then the nearest of others.
 
     How far a value is goes by the ratio of numbers; a word without an order is as far as half or double. Empty where
-    ``text`` is valid, where it cannot be read, or where no single field mends it.
+    ``text`` is valid, where it cannot be read, or where no single field mends it. For an unknown family those are
+    offered whose names are most like it.
     """
     base, at, rest = text[:MAX_TEXT].partition("@")
     try:
-        start, asked = family(base), pairs(rest) if at else {}
+        asked = pairs(rest) if at else {}
     except SpecError:
         return ()
+    try:
+        start = family(base)
+    except SpecError:
+        return _families(base, asked, most)
     refusal = _try(start, asked)
     if isinstance(refusal, Spec):
         return ()
     own = leaves(start)
     words = own | asked
     found: list[tuple[bool, float, Offer]] = []
-    fields = _suspects(refusal.field, words, asked)[:FIELDS]
+    suspects = _suspects(refusal.field, words, asked)
+    fields = suspects[:FIELDS]
+    asked_for = [field for field in suspects if field in asked][: 2 * FIELDS]
+    one = any(isinstance(_try(start, _without(asked, field)), Spec) for field in asked_for)  # is wrong, and no more
     for field in fields:
-        if (mended := _mend(start, asked, field, own.get(field), words[field])) is not None:
+        tries = (MOST if field == fields[0] else OTHERS) if one else FEW
+        if (mended := _mend(start, asked, field, own.get(field), words[field], tries)) is not None:
             distance, word, spec = mended
             found.append((field != fields[0], distance, Offer(to_text(spec), field, words[field], word)))
     found.sort(key=lambda item: item[:2])
     return tuple(offer for _, _, offer in found)[:most]
+
+
+def _families(name: str, asked: dict[str, str], most: int) -> tuple[Offer, ...]:
+    """Families called much like ``name`` in which what is asked can be built."""
+    found = []
+    for near in get_close_matches(name[:MAX_NAME], FAMILIES, n=most):
+        if isinstance(spec := _try(family(near), asked), Spec):
+            found.append(Offer(to_text(spec), "family", name, near))
+    return tuple(found)
+
+
+def _without(asked: Mapping[str, str], field: str) -> dict[str, str]:
+    return {key: value for key, value in asked.items() if key != field}
 
 
 def _try(start: Spec, edits: Mapping[str, str]) -> Spec | SpecError:
@@ -73,13 +99,16 @@ def _try(start: Spec, edits: Mapping[str, str]) -> Spec | SpecError:
         return error
 
 
-def _mend(start: Spec, asked: dict[str, str], field: str, own: str | None, word: str) -> tuple[float, str, Spec] | None:
-    """The nearest value of one field that makes the design valid."""
-    candidates = sorted(_values(field, word))[:MOST]
+def _mend(
+    start: Spec, asked: dict[str, str], field: str, own: str | None, word: str, tries: int
+) -> tuple[float, str, Spec] | None:  # fmt: skip
+    """The nearest of the ``tries`` values of one field next to ``word`` that makes the design valid, the family's own
+    besides."""
+    candidates = sorted(_values(field, word))[:tries]
     if field in asked:
         candidates.append((BACK, ""))
     for distance, new in sorted(candidates):
-        edits = {key: value for key, value in asked.items() if key != field} | ({field: new} if new else {})
+        edits = _without(asked, field) | ({field: new} if new else {})
         spec = _try(start, edits)
         if isinstance(spec, Spec):
             return distance, new or own or "", spec

@@ -19,17 +19,17 @@ from otoyol.draw.block import block_picture, place_words
 from otoyol.errors import SpecError
 from otoyol.explain import Answer, audit, say, why
 from otoyol.explain.refusal import sentence
-from otoyol.ops import Op, lower
+from otoyol.ops import Op
 from otoyol.ops.network import stage_places
 from otoyol.ops.recompute import MODES
-from otoyol.ops.shallow import TapView, lower_one, tap_views
+from otoyol.ops.shallow import TapView, lower_one, lower_outside, tap_views
 from otoyol.spec import Spec, block_text, to_text
 from otoyol.spec.plan import expansion_of
 from otoyol.spec.text import leaves
 from otoyol.web.asks import DesignAsk, PartName
 from otoyol.web.code import code
 from otoyol.web.formula import op_cost
-from otoyol.web.later import ready
+from otoyol.web.later import failure, ready
 from otoyol.web.rescale import rescale
 from otoyol.web.shown import check_shown, parse_shown
 
@@ -44,7 +44,7 @@ def describe(ask: DesignAsk, scorers: Scorers) -> dict[str, Any]:
     spec = parse_shown(ask.spec)
     answer: dict[str, Any] = {}
     if ask.match:
-        found = rescale(spec, ask.match, scorers)
+        found = rescale(spec, ask.match, scorers, ask.batch, ask.dtype)
         answer["asked"] = {"spec": to_text(spec), "leaves": leaves(spec)}
         answer["match"] = {
             **found._asdict(), "spec": to_text(found.spec), "difference": found.difference,
@@ -129,12 +129,14 @@ def memory(spec: Spec, ask: DesignAsk, _: Scorers) -> list[dict[str, Any]]:
 
 
 def latency(spec: Spec, ask: DesignAsk, scorers: Scorers) -> list[dict[str, Any]]:
-    """What each table predicts, for its own batch and dtype; ``ms`` is None where its laws are still being fitted."""
+    """What each table predicts, for its own batch and dtype; ``ms`` is None where its laws are still being fitted, or
+    where they cannot be, which ``why`` tells."""
     found: list[dict[str, Any]] = []
     for where in scorers:
         scorer = ready(scorers, where)
         if scorer is None:
-            found.append({"where": where, "ms": None})
+            why = failure(scorers, where)
+            found.append({"where": where, "ms": None} | ({"why": sentence(why, ask.lang)} if why else {}))
         else:
             told = scorer.predictor.predict(spec)
             found.append(
@@ -210,7 +212,7 @@ def op(spec: Spec, ask: DesignAsk, _: Scorers) -> dict[str, Any] | None:
     """One operator's formulas with its numbers; nothing where the design has no such operator."""
     inside = re.match(r"stages\.(\d{1,2})\.(\d{1,4})\.", ask.op)
     try:
-        ops = lower_one(spec, int(inside[1]), int(inside[2])) if inside else lower(spec).ops
+        ops = lower_one(spec, int(inside[1]), int(inside[2])) if inside else lower_outside(spec)
     except SpecError:
         return None
     found = next((one for one in ops if one.name == ask.op), None)

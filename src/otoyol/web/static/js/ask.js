@@ -8,9 +8,9 @@ export class Refused extends Error {
   }
 }
 
-/** POST JSON and give the answer's JSON. Throws Refused; status 0 is a server that does not answer. */
+/** POST JSON and give the answer's JSON. Throws Refused; status 0 is a server that does not answer to the end. */
 export async function ask(path, body) {
-  const answer = await (await send(path, body)).json();
+  const answer = await whole((await send(path, body)).json());
   if (answer.error) throw new Refused(answer.error, 422);
   return answer;
 }
@@ -18,8 +18,17 @@ export async function ask(path, body) {
 /** POST JSON and give the answer as a file's bytes. Throws Refused. */
 export async function askFile(path, body) {
   const answer = await send(path, body);
-  if (answer.headers.get("content-type") === "application/json") throw new Refused((await answer.json()).error, 422);
-  return answer.blob();
+  if (answer.headers.get("content-type") !== "application/json") return whole(answer.blob());
+  throw new Refused((await whole(answer.json())).error, 422);
+}
+
+/** What is read of a body; one that ends in the middle is no answer. */
+async function whole(reading) {
+  try {
+    return await reading;
+  } catch {
+    throw new Refused({ message: "no answer" }, 0);
+  }
 }
 
 async function send(path, body) {

@@ -16,8 +16,9 @@ export function colours() {
 }
 
 /**
- * A chart in `root`, which gets the class "chart" and so a height. `draw(option, told)` merges an ECharts option into
- * what is shown (`told`: the chart in words); `instance` is ECharts' own.
+ * A chart in `root`, which gets the class "chart" and so a height. `draw(option, told, whole)` merges an ECharts option
+ * into what is shown (`told`: the chart in words; `whole`: kinds of components of which only the option's stay);
+ * `instance` is ECharts' own.
  */
 export function chart(root, label) {
   root.classList.add("chart");
@@ -32,8 +33,8 @@ export function chart(root, label) {
   resize.observe(root);
   const own = {
     instance,
-    draw(option, told = label) {
-      instance.setOption(themed(option));
+    draw(option, told = label, whole = []) {
+      instance.setOption(themed(option), { replaceMerge: whole });
       if (root.getAttribute("aria-label") !== told) root.setAttribute("aria-label", told);
     },
     dispose() {

@@ -32,6 +32,7 @@ export function mountControls(root, context) {
   const made = new Map(); // by key
   const groups = new Map();
   let words = {};
+  let chosen = null; // the offer that was taken and is not answered yet
 
   const notice = h("div", { class: "notice", role: "alert" });
   const add = (field, place, change, label = labelOf(context, field.key)) => {
@@ -74,6 +75,14 @@ export function mountControls(root, context) {
   root.replaceChildren(h("h2", { class: "said" }, t("controls")), notice, ...[...groups.values()].map(({ fold }) => fold));
   root.setAttribute("aria-label", t("controls"));
 
+  const columns = columnsOf(schema);
+  /** Where an offer has changed something; elsewhere the family, which is always there. */
+  const focusOn = ({ field, given, word }) => {
+    const key = controlOf(field, (name) => made.has(name));
+    const control = key in columns ? stages.at(key, given, word) : made.get(key);
+    if (!control || !focused(control)) focused(families);
+  };
+
   return {
     accept(own, shown) {
       words = own.leaves;
@@ -89,9 +98,14 @@ export function mountControls(root, context) {
         control.element.hidden = !matters(field.key, words);
       }
       briefs(groups, words, own.spec, t);
+      const lost = notice.contains(document.activeElement) || document.activeElement === document.body;
       clear(made, notice);
+      if (chosen && lost) focusOn(chosen); // its button has gone
+      chosen = null;
     },
     refuse(error, offers) {
+      const lost = notice.contains(document.activeElement);
+      chosen = null;
       clear(made, notice);
       const key = controlOf(error.field ?? "", (name) => made.has(name), edited);
       const control = made.get(key);
@@ -111,11 +125,19 @@ export function mountControls(root, context) {
       notice.replaceChildren(h("p", {}, h("strong", {}, t("refused.title")), " ", control ? label + ": " : "", sentence));
       if (offers?.length) {
         notice.append(h("p", {}, t("offer.lead")), h("ul", { class: "offers" }, offers.map((offer) => h("li", {},
-          h("button", { type: "button", onclick: () => set({ spec: offer.spec }) },
+          h("button", { type: "button", onclick: () => { chosen = offer; set({ spec: offer.spec }); } },
             offer.word ? t("offer.change", { field: offer.field, given: offer.given, word: offer.word }) : t("offer.drop", { field: offer.field }))))));
       } else if (offers && error.field) notice.append(h("p", {}, t("offer.none")));
+      if (lost && !(control && focused(control))) focused(families);
     },
   };
+}
+
+/** Give the focus to where a control's value is typed or chosen, unfolding what it stands in; whether it took it. */
+function focused({ element, inputs }) {
+  for (let fold = element.closest("details"); fold; fold = fold.parentElement.closest("details")) fold.open = true;
+  inputs.find((input) => input.type !== "range" && !input.hidden)?.focus();
+  return element.contains(document.activeElement);
 }
 
 /** What a field is called; a part is called after its first field. Among a stage's own, which stand in no group, the
@@ -259,6 +281,11 @@ function mountStages(body, context, made, wordsNow) {
         own.classList.toggle("set", any);
         fill();
       });
+    },
+    /** The control of a column's first entry that differs between two words. */
+    at(name, before, after) {
+      const [old, now] = [before, after].map((word) => word.split("-"));
+      return rows[Math.max(0, now.findIndex((word, i) => word !== old[i]))]?.controls[name];
     },
   };
 }

@@ -45,14 +45,15 @@ export function columnsOf(schema) {
 /** Most stages that a spec can have. */
 export const mostStages = (schema) => schema.properties.stages.maxItems;
 
-/** The control that a refusal is about: `edited`, the key of the last change, if it is of that field; the key itself, or
- * the nearest that there is. `has(key)` tells of controls. */
+/** The control that a refusal is about: `edited`, the key of the last change, if it is of that field or of the text as
+ * a whole, which no field but the last one changed can have broken; the key itself, or the nearest that there is.
+ * `has(key)` tells of controls. */
 export function controlOf(field, has, edited = "") {
   const inside = /^stage(\d+)\.(.+)$/.exec(field);
   const own = (inside ? inside[2] : field).replace(/\[\d+\]/g, "");
   const column = { depth: "depths", width: "widths", stride: "strides", dilation: "dilations" }[own];
   const kept = own.replace(/\.(kind|classes)$/, "");
-  const last = [column, own, kept].includes(edited) ? edited : "";
+  const last = own === "spec" || [column, own, kept].includes(edited) ? edited : "";
   return [last, field, column, own, kept, own.split(".")[0], { stages: "depths", spec: "family" }[own]].find((key) => key && has(key)) ?? "";
 }
 

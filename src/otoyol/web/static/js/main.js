@@ -10,6 +10,8 @@ import { mountTop } from "./top.js";
 
 // Of these parts a baseline is worth asking for: they hold figures.
 const COMPARED = ["figures", "stages", "taps", "memory", "latency", "road", "highway", "answers", "op"];
+// Refused for the sake of an equal budget: no other field of the design would mend that.
+const BUDGETS = ["equal", "table"];
 const URL_EVERY = 300; // ms; browsers refuse a history that changes too often
 
 const dark = matchMedia("(prefers-color-scheme: dark)");
@@ -21,36 +23,76 @@ let top;
 let controls;
 let tabs = new Map();
 let mounted = []; // {panel, section, view, handle}
-let shown = null; // the last answer
+let shown = null; // the last answer,
+let shownFor = ""; // and the question that it answers
+let refused = null; // {spec, error, offered} while what is asked for cannot be shown
+let langShown = ""; // the state's `lang` when everything was mounted
 let baseline = { key: "", answer: null };
 
 /** The language of a state, or where it leaves that open, the browser's. */
 const langOf = (s) => s.lang || (navigator.language.toLowerCase().startsWith("tr") ? "tr" : "en");
 
 async function start() {
-  const { state: first, wrong } = decode(location.hash);
-  state = first;
+  state = decode(location.hash).state;
   applyTheme();
   choices = await (await fetch("/api/choices")).json();
-  if (state.equal && !choices.equal.includes(state.equal)) { // equal latency, where no table tells it
-    state.equal = "";
-    wrong.push("equal");
-  }
-  await build();
-  if (wrong.length) announce(words.t("url.wrong", { fields: wrong }), true);
-  addEventListener("hashchange", () => {
-    if (location.hash === `#${encode(state)}`) return;
-    const given = decode(location.hash);
-    if (given.wrong.length) announce(words.t("url.wrong", { fields: given.wrong }), true);
-    replace(given.state);
+  // Links that are pasted over this one; what the page itself writes there is no such event.
+  addEventListener("hashchange", (event) => {
+    const { hash } = new URL(event.newURL);
+    if (hash === `#${encode(state)}`) return;
+    follow(hash);
+    keepUrl();
   });
   dark.addEventListener("change", () => applyTheme());
+  await follow(location.hash);
 }
 
-/** Mount everything in the state's language. */
-async function build() {
+/** Show what a link says. Everything is mounted anew, so that no panel goes on with what it had of another state. */
+async function follow(hash) {
+  const { state: told, wrong } = decode(hash);
+  const known = { equal: ["", ...choices.equal], table: ["", ...choices.tables] }; // latency, where a table tells it
+  for (const [name, values] of Object.entries(known)) {
+    if (values.includes(told[name])) continue;
+    told[name] = "";
+    wrong.push(name);
+  }
+  state = told;
+  context = shown = null; // answers that are still on their way are of no use
+  applyTheme();
+  await rebuild();
+  if (wrong.length && state === told) announce(words.t("url.wrong", { fields: wrong }), true);
+}
+
+const dictionaries = new Map(); // by language: going back to one needs no server
+
+async function wordsOf(lang) {
+  if (!dictionaries.has(lang)) dictionaries.set(lang, await loadWords(lang));
+  return dictionaries.get(lang);
+}
+
+/** Mount everything in the state's language; where its words do not come, go on in the one that is shown. */
+async function rebuild() {
   const lang = langOf(state);
-  words = translator(await loadWords(lang), lang);
+  const found = await wordsOf(lang).catch((error) => {
+    if (!words) throw error;
+    return null;
+  });
+  if (lang !== langOf(state)) return; // another one is wanted by now, and on its way
+  if (found) {
+    build(lang, found);
+    return;
+  }
+  state = { ...state, lang: langShown };
+  keepUrl();
+  top.language.value = words.lang;
+  announce(words.t("refused.silent"), true);
+  showView();
+  refresh();
+}
+
+function build(lang, found) {
+  words = translator(found, lang);
+  langShown = state.lang;
   document.documentElement.lang = lang;
   document.title = words.t("title");
   disposeCharts();
@@ -61,7 +103,10 @@ async function build() {
     load: (spec) => set({ spec, equal: "" }), // that design, and not one rescaled from it
     edit: (changes) => set({ spec: withEdits(state.spec, changes) }),
     shown: () => shown,
-    again: () => refresh(),
+    again: () => {
+      shownFor = baseline.key = "";
+      refresh();
+    },
   };
   const skip = document.getElementById("skip");
   say(skip, words.t("skip"));
@@ -69,11 +114,13 @@ async function build() {
     event.preventDefault();
     document.getElementById("results").focus();
   };
+  const choosing = top?.language === document.activeElement; // its list goes, and the focus with it
   top = mountTop(document.getElementById("top"), context);
+  if (choosing) top.language.focus();
   controls = mountControls(document.getElementById("controls"), context);
   mountResults(document.getElementById("results"));
   baseline = { key: "", answer: null };
-  shown = null;
+  shown = refused = null;
   showView();
   refresh();
 }
@@ -133,10 +180,7 @@ function replace(next) {
   keepUrl();
   if (before.theme !== state.theme) applyTheme();
   if (langOf(before) !== langOf(state)) {
-    build().catch(() => {
-      announce(words.t("refused.silent"), true);
-      set({ lang: langOf(before) });
-    });
+    rebuild();
     return;
   }
   if (before.view !== state.view) showView();
@@ -184,24 +228,61 @@ const refresh = () => send(state);
 const send = latest(async (asked, overtaken) => {
   const parts = partsNow();
   const here = context;
+  const body = question(parts);
+  const base = askBaseline(parts);
   try {
-    const wanted = ask("/api/design", question(parts));
-    const [answer] = await Promise.all([wanted, askBaseline(parts)]);
-    if (here !== context) return; // the language has changed meanwhile
-    shown = answer;
+    const [answer] = await Promise.all([ask("/api/design", body), base]);
+    if (here !== context) return; // another language or link has come meanwhile
     const own = answer.asked ?? answer;
     if (state.spec === asked.spec && own.spec !== state.spec) {
       state = { ...state, spec: own.spec };
       keepUrl();
     }
+    refused = null;
     controls.accept(own, answer);
-    paint();
+    show(answer, body);
   } catch (error) {
     if (!(error instanceof Refused)) throw error;
     if (here !== context) return;
-    await refuse(asked, error, overtaken);
+    if (error.status && !overtaken()) await showInstead(asked, body, base);
+    if (here === context) refuse(asked, error, overtaken);
   }
 });
+
+function show(answer, body) {
+  shown = answer;
+  shownFor = keyOf(body, answer.spec);
+  paint();
+}
+
+const keyOf = (body, spec) => JSON.stringify({ ...body, spec, match: undefined });
+
+/**
+ * What cannot be shown is told; in view stays the last design, with the parts that can be seen now. On an address that
+ * was shared there is none: then the design without its equal budget, or its family.
+ */
+async function showInstead(asked, body, base) {
+  const here = context;
+  const own = body.match ? [asked.spec] : [];
+  for (const spec of shown ? [shown.spec] : [...own, familyOf(asked.spec)]) {
+    if (shown && shownFor === keyOf(body, spec)) return;
+    const answer = await ask("/api/design", { ...body, spec, match: null }).catch(unlessRefused);
+    await base.catch(unlessRefused);
+    if (here !== context) return;
+    if (!answer) continue;
+    if (!shown) {
+      refused = null;
+      controls.accept(answer, answer);
+    }
+    show(answer, body);
+    return;
+  }
+}
+
+function unlessRefused(error) {
+  if (!(error instanceof Refused)) throw error;
+  return null;
+}
 
 /** The pinned design's figures; asked again only where something that they depend on has changed. */
 async function askBaseline(parts) {
@@ -215,6 +296,7 @@ async function askBaseline(parts) {
     } catch (error) {
       if (!(error instanceof Refused) || error.status === 0) throw error;
       baseline = { key: "", answer: null };
+      if (state.pin !== pin) return;
       announce(words.t("pin.wrong", { spec: pin, message: error.message }), true);
       set({ pin: "", equal: "" });
     }
@@ -233,32 +315,39 @@ function paint() {
   document.dispatchEvent(new CustomEvent("otoyol:shown", { detail: { spec: design.spec } }));
 }
 
-/** Say what is wrong beside its control, keep the last design in view, and offer the nearest valid ones. */
-async function refuse(asked, error, overtaken) {
-  if (!shown) { // an address that was shared: the family is shown until something valid is chosen
-    shown = await ask("/api/design", { ...question(partsNow()), spec: familyOf(asked.spec), match: null }).catch(() => null);
-    if (shown) {
-      controls.accept(shown, shown);
-      paint();
-    }
-  }
+/** Say what is wrong beside its control, and offer the nearest valid designs. What is told already is left alone: the
+ * focus may be on an offer. */
+function refuse(asked, error, overtaken) {
   visible().forEach(({ section }) => section.classList.add("stale"));
   if (error.status === 0) {
+    refused = null;
     controls.refuse({ field: "", message: words.t("refused.silent") }, null);
     return;
   }
-  controls.refuse(error, null);
-  if (overtaken()) return;
-  const { offers } = await ask("/api/nearest", { spec: asked.spec }).catch(() => ({ offers: [] }));
-  if (state.spec === asked.spec) controls.refuse(error, offers);
+  if (refused?.spec !== asked.spec || refused.error.message !== error.message) {
+    refused = { spec: asked.spec, error, offered: BUDGETS.includes(error.field) };
+    controls.refuse(error, null);
+  }
+  if (refused.offered || overtaken()) return;
+  refused.offered = true;
+  offer(refused);
 }
+
+/** Beside the queue of moves, which need not wait for offers. */
+const offer = latest(async (about) => {
+  const found = await ask("/api/nearest", { spec: about.spec }).catch(unlessRefused);
+  if (found && refused === about) controls.refuse(about.error, found.offers);
+});
+
+let saidTimer = 0;
 
 /** Tell it to who listens; `seen` also to who looks. */
 function announce(text, seen = false) {
   const said = document.getElementById("said");
   say(said, text);
   said.classList.toggle("seen", seen);
-  if (seen) setTimeout(() => said.classList.remove("seen"), 6000);
+  clearTimeout(saidTimer);
+  if (seen) saidTimer = setTimeout(() => said.classList.remove("seen"), 6000);
 }
 
 start();

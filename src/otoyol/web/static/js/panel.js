@@ -10,6 +10,9 @@
 //     },
 //   };
 //
+// A panel is mounted anew with another language and with another link: what is still on its way then (an answer to a
+// question of its own) finds its root gone from the page, `!root.isConnected`, and must change nothing.
+//
 // `update` is called whenever the design, the pinned baseline or a setting changes and the panel can be seen, with
 // answers of /api/design: at least {spec, leaves} and the parts named. `baseline` is null where nothing is pinned.
 // It must be quick (a few milliseconds), change only what differs, and never ask the server itself; what a panel asks
@@ -18,7 +21,7 @@
 // `context` is the same object for all panels:
 //
 //   t(key, facts), number(value, form), signed(value, form), change(value, base, form)   words: see i18n.js
-//   lang               "en" or "tr"; panels are mounted anew when it changes
+//   lang               "en" or "tr"
 //   choices            the answer of /api/choices
 //   state()            the state as it is (state.js); do not change it
 //   set(changes)       change fields of the state; what is shown and the URL follow

@@ -12,6 +12,17 @@ const whole = (low, high) => (text) => {
   return value >= low && value <= high ? value : undefined;
 };
 const SPEC = /^[A-Za-z0-9.,=@_/:-]*$/;
+// What the server takes (otoyol/web/asks.py): a link with anything else would show nothing at all.
+const QUESTIONS = ["bottleneck", "expansion", "preact", "projection", "attention", "highway"];
+const MOST_INDEX = 4096;
+const place = (text) => {
+  const [, stage, block] = /^(\d{1,4})\.(\d{1,4})$/.exec(text) ?? [];
+  return text === "" || (Number(stage) <= MOST_INDEX && Number(block) <= MOST_INDEX) ? text : undefined;
+};
+const questions = (text) => {
+  const words = text ? text.split(",") : [];
+  return words.length <= 8 && words.every((word) => QUESTIONS.includes(word)) ? text : undefined;
+};
 
 /** Every field: its usual value, and `read`, which gives the value that a text stands for or undefined. */
 export const FIELDS = {
@@ -27,10 +38,11 @@ export const FIELDS = {
   dtype: { usual: "float32", read: oneOf("float64", "float32", "float16", "bfloat16") },
   optimizer: { usual: "momentum", read: oneOf("sgd", "momentum", "adamw") },
   view: { usual: "overview", read: oneOf("overview", "network", "memory", "why", "explore", "runs") },
-  block: { usual: "", read: matching(/^(\d{1,2}\.\d{1,4})?$/, 8) },
+  block: { usual: "", read: place },
   op: { usual: "", read: matching(/^[a-z0-9._]*$/, 80) },
-  ask: { usual: "bottleneck", read: matching(/^[a-z,]*$/, 80) },
+  ask: { usual: "bottleneck", read: questions },
   space: { usual: "around", read: oneOf("around", "classification", "detection", "text") },
+  around: { usual: "", read: matching(SPEC, 4096) }, // the design that the sample was drawn for
   text: { usual: "", read: matching(/^[^\0]*$/, 4096) },
   count: { usual: 2000, read: whole(1, 5000) },
   seed: { usual: 0, read: whole(0, 999999999) },
@@ -86,10 +98,12 @@ function unescaped(text) {
 
 // ---- Texts of specs: family@field=value,field=value ----
 
-/** {family, edits}: a Map of the fields that differ from the family, in order. */
+/** {family, edits}: a Map of the fields that differ from the family, in order. What is no field=value is dropped: it
+ * would stand in every spec that is made from this one, and no control could take it out again. */
 export function split(spec) {
   const [family, rest = ""] = spec.split(/@(.*)/s);
-  return { family, edits: new Map(rest.split(",").filter(Boolean).map((pair) => pair.split(/=(.*)/s))) };
+  const pairs = rest.split(",").filter((pair) => /^[^=]+=/.test(pair));
+  return { family, edits: new Map(pairs.map((pair) => pair.split(/=(.*)/s))) };
 }
 
 /** The text of a family and edits. */

@@ -3,7 +3,7 @@ import { Refused } from "./ask.js";
 import { h, say } from "./dom.js";
 import { encode } from "./state.js";
 
-/** {update(design, baseline)} */
+/** {update(design, baseline), language}: `language` is the list that chooses it. */
 export function mountTop(root, context) {
   const { t, choices, state, set } = context;
   const name = h("code", { class: "spec", tabindex: "0", "aria-label": t("spec") });
@@ -30,6 +30,7 @@ export function mountTop(root, context) {
     matched, mini,
   );
   return {
+    language: lang.element,
     update(design, baseline) {
       const now = state();
       const { params, macs, train_bytes: held } = design.figures;
@@ -72,6 +73,12 @@ function select(label, options, change) {
     options.map(([value, text]) => h("option", { value }, text)));
   return { element: list, accept: (value) => { if (list.value !== value) list.value = value; } };
 }
+
+// One listener for the page: the bar is mounted anew with every language and every link.
+document.addEventListener("click", (event) => {
+  const open = [...document.querySelectorAll("details.menu[open]")];
+  open.filter((fold) => !fold.contains(event.target)).forEach((fold) => { fold.open = false; });
+});
 
 /** What can be taken away: a link, the text, a file, Python, commands, the report. */
 function take(context) {
@@ -116,7 +123,6 @@ function take(context) {
     fold.open = false;
     fold.firstChild.focus();
   });
-  document.addEventListener("click", (event) => { if (!fold.contains(event.target)) fold.open = false; });
   return fold;
 }
 

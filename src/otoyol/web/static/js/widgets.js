@@ -40,6 +40,18 @@ export function widget(field, label, t, change) {
   return { ...made, key: field.key, element, wrong };
 }
 
+/** What was typed, in the text form's letters: a comma or a blank there would part the field from the rest of the
+ * spec. The entry shows what became of it; an entry with the focus is otherwise left alone. */
+function typed(entry, tidy) {
+  const word = tidy(entry.value.trim());
+  if (entry.value !== word) entry.value = word;
+  return word;
+}
+
+const asRatio = (text) => text.replace(",", ".").replace(/\s*\/\s*/, "/");
+const asList = (text) => text.replace(/[\s,;x×]+/g, "-").replace(/-{2,}/g, "-").replace(/^-|-$/g, "");
+const asSlots = (text) => text.replace(/\s*([./])\s*/g, "$1").replace(/[\s,;]+/g, ".");
+
 const labelled = (id, label) => h("label", { for: id }, label);
 
 function choice(field, id, label, t, change) {
@@ -89,7 +101,7 @@ function decimal(field, id, label, t, change) {
 function ratio(field, id, label, t, change) {
   const entry = h("input", {
     type: "text", id, size: 6, placeholder: wordOf(t, CLEAR), inputmode: "decimal",
-    onchange: () => change(entry.value.trim() || CLEAR),
+    onchange: () => change(typed(entry, asRatio) || CLEAR),
   });
   return slid(field, id, label, entry, t, change);
 }
@@ -129,7 +141,7 @@ function slid(field, id, label, entry, t, change) {
 }
 
 function list(field, id, label, t, change) {
-  const entry = h("input", { type: "text", id, size: 10, onchange: () => change(entry.value.trim()) });
+  const entry = h("input", { type: "text", id, size: 10, onchange: () => change(typed(entry, asList)) });
   return {
     nodes: [labelled(id, label), entry], inputs: [entry],
     accept: (word) => { if (document.activeElement !== entry) entry.value = word; },
@@ -139,7 +151,10 @@ function list(field, id, label, t, change) {
 /** A block by name, or its slots written out. */
 function block(field, id, label, t, change) {
   const OWN = "\u0000";
-  const entry = h("input", { type: "text", id: `${id}-own`, "aria-label": t("block.slots"), hidden: true, onchange: () => change(entry.value.trim()) });
+  const entry = h("input", {
+    type: "text", id: `${id}-own`, "aria-label": t("block.slots"), hidden: true,
+    onchange: () => change(typed(entry, asSlots)),
+  });
   const select = h("select", {
     id,
     onchange: () => {

@@ -13,13 +13,19 @@ export default {
     const title = h("h3", {});
     const where = h("p", { class: "where" });
     const lines = h("dl", { class: "formulas" });
-    const close = h("button", { type: "button", class: "quiet", onclick: () => set({ op: "" }) }, t("close"));
+    const close = h("button", { type: "button", class: "quiet", onclick: () => leave() }, t("close"));
     const op = h("div", { class: "op", "aria-live": "polite" }, h("div", { class: "op-head" }, title, close), where, lines,
       h("p", { class: "hint" }, t("op.per_image")));
     const hint = h("p", { class: "hint" }, t("op.hint"));
     root.append(h("div", { class: "pick" }, pick), h("div", { class: "block-body" }, place, h("div", { class: "op-place" }, hint, op)));
     let drawn = "";
     let listed = "";
+    let told = null; // the operator whose formulas stand here
+    /** Its button goes with it: the focus goes back to the operator, or where another block is drawn, to the list. */
+    const leave = () => {
+      (place.querySelector(`g[data-op="${CSS.escape(told.name)}"]`) ?? pick).focus();
+      set({ op: "" });
+    };
     return {
       update(design, baseline) {
         const { block, leaves } = design;
@@ -35,7 +41,7 @@ export default {
           drawn = block.svg;
           svgInto(place, block.svg, (name) => set({ op: name }), t);
         }
-        const told = design.op ?? null;
+        told = design.op ?? null;
         for (const group of place.querySelectorAll("g[data-op]")) {
           group.setAttribute("aria-pressed", String(group.dataset.op === told?.name));
         }

@@ -3,10 +3,12 @@ import { Refused } from "../ask.js";
 import { h, say } from "../dom.js";
 import { parallel, scatter, usuallyMore } from "./explore_charts.js";
 import { mountForm } from "./explore_form.js";
-import { WITHIN, cloud, front, rangesFrom, rangesText, standing, typed } from "./explore_model.js";
+import { WITHIN, cloud, front, rangesFrom, rangesText, rounded, standing, typed } from "./explore_model.js";
 import { frontTable, leftOut, picked, rangeFields } from "./explore_tables.js";
 
-let kept = null; // {key, drawn}: the last sample, so that another language or theme does not draw it again
+// {key, drawn, budgets, limits}: the last sample and its budgets, in words and as they are meant, so that another
+// language does not draw it again.
+let kept = null;
 
 /** `macs:more` → {name, more}. */
 const plane = (word) => {
@@ -28,7 +30,12 @@ export default {
     const list = frontTable(context, (i) => load(i));
     const out = leftOut(context);
     const card = picked(context, (i) => load(i));
-    const form = mountForm(context, { draw: () => draw(), budgets: () => limitsAnew(), plane: () => repaint() });
+    const form = mountForm(context, {
+      draw: () => draw(),
+      here: () => draw(true),
+      budgets: () => (sample || busy ? limitsAnew() : draw()),
+      plane: () => repaint(),
+    });
     const [one, other] = [h("div", { class: "tall" }), h("div", { class: "tall" })];
     // On a small screen eight axes need more than its width; the box scrolls.
     const wide = h("div", { class: "wide", role: "region", tabindex: "0", "aria-label": t("explore.parallel") }, other);
@@ -41,11 +48,15 @@ export default {
     let drawn = null;
     let limits = [];
     let ranges = rangesFrom(context.state().ranges);
-    let here = null; // the page's design: {spec, figures}
+    let here = null; // the page's design: {spec, leaves, figures}
     let busy = false;
     let changed = false; // something else was asked for while a sample was drawn
+    let anew = false; // the next sample is wanted for the page's design
+    let limited = ""; // the words of the budgets that `limits` are of
     let counted = ""; // batch and number type of the sample's figures
     const countedAs = () => `${context.state().batch} ${context.state().dtype}`;
+    const budgets = () => context.state().budgets;
+    const gone = () => !root.isConnected; // the page was mounted anew while an answer was on its way
 
     function fail(error) {
       if (!(error instanceof Refused)) throw error;
@@ -59,46 +70,62 @@ export default {
       form.mark("");
     }
 
-    async function draw() {
+    /** Ask for a sample, with `fresh` for the page's design, otherwise for the one that the last was drawn for. */
+    async function draw(fresh = false) {
+      anew ||= fresh;
       changed = busy;
       if (busy) return;
       busy = true;
       counted = countedAs();
       clear();
       form.busy(true);
-      const { spec, space, text, count, seed, batch, dtype, predict, budgets } = context.state();
-      const body = {
-        spec, space, text: space === "text" ? text : "", count, seed, batch, dtype, latency: predict === "yes",
-        budgets: typed(budgets),
-      };
+      const { spec, around, space, text, count, seed, batch, dtype, predict } = context.state();
+      const base = anew || !around ? spec : around;
+      const own = space === "text" ? { spec: "", text } : { spec: base, text: "" }; // a text says it all
+      const body = { ...own, space, count, seed, batch, dtype, latency: predict === "yes" };
+      const words = budgets();
+      const late = () => gone() || changed || counted !== countedAs();
       try {
         const key = JSON.stringify(body);
-        if (kept?.key !== key) kept = { key, drawn: await context.ask("/api/explore", body) };
+        if (kept?.key !== key) {
+          const answer = await context.ask("/api/explore", { ...body, budgets: typed(words) });
+          kept = { key, drawn: answer, budgets: words, limits: answer.budgets };
+        }
+        if (late()) return;
+        anew = false;
+        if (space !== "text" && around !== base) context.set({ around: base }); // so that its address draws it again
         ({ drawn } = kept);
         sample = cloud(drawn);
-        limits = drawn.budgets;
-        ranges = Object.fromEntries(Object.entries(ranges).filter(([name]) => sample.names.includes(name)));
+        const asked = Object.entries(rangesFrom(context.state().ranges));
+        ranges = Object.fromEntries(asked.filter(([name]) => sample.names.includes(name)));
+        if (kept.budgets === budgets()) [limits, limited] = [kept.limits, kept.budgets];
+        else if (limited !== budgets()) limitsAnew(); // other budgets came meanwhile
         form.sampled(drawn, sample.names);
         repaint();
         context.announce(said.textContent);
       } catch (error) {
-        fail(error);
+        if (words !== budgets()) changed = true; // what was refused is no longer asked for
+        if (!late()) fail(error);
       } finally {
         busy = false;
         form.busy(false);
-        if (changed || counted !== countedAs()) draw();
+        if (!gone() && (changed || counted !== countedAs())) draw();
       }
     }
 
     /** Other budgets: what they mean is asked, the sample stays. */
     async function limitsAnew() {
       clear();
+      const words = budgets();
       try {
-        ({ budgets: limits } = await context.ask("/api/budgets", { budgets: typed(context.state().budgets) }));
+        const answer = await context.ask("/api/budgets", { budgets: typed(words) });
+        if (gone() || words !== budgets()) return; // others are asked for by now
+        [limits, limited] = [answer.budgets, words];
+        if (kept?.drawn === drawn) Object.assign(kept, { budgets: words, limits });
         repaint();
         if (sample) context.announce(said.textContent);
       } catch (error) {
-        fail(error);
+        if (!gone() && words === budgets()) fail(error);
       }
     }
 
@@ -126,10 +153,11 @@ export default {
       const best = front(sample, within, x, y);
       const view = { sample, states, front: best, x, y, limits, ranges, here: standsAt(x, y) };
       pictures.hidden = below.hidden = false;
-      charts ??= [scatter(one, context, { pick, ranges: keep }), parallel(other, context, { pick, ranges: keep })];
+      const on = { pick, ranges: (changes) => keep(rounded(changes)) };
+      charts ??= [scatter(one, context, on), parallel(other, context, on)];
       charts.forEach((chart) => chart.draw(view));
       filter.update(sample, ranges);
-      list.update(sample, best, x, y, here?.spec);
+      list.update(sample, best, x, y, here);
       out.update(sample, limits, drawn);
       card.update(sample, limits, x.name);
       say(said, t("explore.told", {
@@ -161,12 +189,12 @@ export default {
         form.update();
         const { theme } = document.documentElement.dataset;
         const before = here;
-        here = { spec: design.spec, figures: design.figures, theme };
+        here = { spec: design.spec, leaves: design.leaves, figures: design.figures, theme };
         if (!before || counted !== countedAs()) draw();
         else if (before.theme !== theme) repaint();
         else if (sample && before.spec !== design.spec) {
           charts[0].mark(standsAt(...axes()));
-          list.now(design.spec);
+          list.now(design);
         }
       },
     };

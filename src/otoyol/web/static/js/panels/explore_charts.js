@@ -4,6 +4,7 @@ import { ASIDE, MORE, OVER, WITHIN, misses, span } from "./explore_model.js";
 
 const LINES = 600; // of parallel coordinates, beside the front
 const DECADES = 30; // times between least and most beyond which an axis is logarithmic
+const WHOLE = ["parallelAxis", "series"]; // an axis that is no longer asked for goes
 
 /** How a quantity is written: bytes, milliseconds, or plain with k, M and G. */
 export const form = (name) => (name.endsWith("_bytes") || name.endsWith("_bytes_lean") ? "bytes" : name.startsWith("latency_ms") ? ".3g" : "si");
@@ -22,7 +23,8 @@ function axis(context, name, column, extra = {}) {
   return {
     type: wide ? "log" : "value", scale: true, axisLabel: { color: muted, formatter: label, hideOverlap: true },
     axisLine: { show: true, lineStyle: { color: muted } }, splitLine: { lineStyle: { color: line } },
-    ...(wide ? { min: low / 1.1, max: high * 1.1 } : {}), ...extra,
+    // Not left out where they are open: the axis before this one would leave its own.
+    min: wide ? low / 1.1 : null, max: wide ? high * 1.1 : null, ...extra,
   };
 }
 
@@ -172,7 +174,9 @@ export function parallel(root, context, on) {
         lines("within", t("explore.within"), some.map(row), colour.series2, 0.2, 1),
         lines("front", t("explore.front"), front.map(row), colour.series0, 0.9, 1.8),
       ],
-    }, t("explore.parallel_told", { quantities: sample.names.length, lines: some.length + front.length, all: met.length + front.length }));
+    }, t("explore.parallel_told", {
+      quantities: sample.names.length, lines: some.length + front.length, all: met.length + front.length,
+    }), WHOLE);
     telling = true;
     for (const name of sample.names) {
       const area = clamped(ranges[name], span(sample.values(name)));

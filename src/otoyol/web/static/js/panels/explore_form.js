@@ -4,7 +4,8 @@ import { title, usuallyMore } from "./explore_charts.js";
 
 const SPACES = ["around", "classification", "detection", "text"];
 
-/** `on.draw()`: another sample is wanted; `on.budgets()`: other budgets; `on.plane()`: other axes. */
+/** `on.draw()`: another sample is wanted; `on.here()`: one for the design that the page shows; `on.budgets()`: other
+ * budgets; `on.plane()`: other axes. */
 export function mountForm(context, on) {
   const { t, state, set, choices } = context;
   const field = (id, label, control, note = "") => {
@@ -18,7 +19,11 @@ export function mountForm(context, on) {
     select.value = chosen;
   };
 
-  const space = h("select", { onchange: () => { set({ space: space.value }); shape(); if (space.value !== "text") on.draw(); } });
+  const space = h("select", { onchange: () => {
+    set({ space: space.value });
+    shape();
+    if (space.value !== "text") on.here();
+  } });
   const text = h("textarea", { rows: 9, spellcheck: "false", maxlength: 4096, onchange: () => set({ text: text.value }) });
   const whole = (name, low, high) => h("input", {
     type: "number", min: low, max: high, step: 1, inputmode: "numeric",
@@ -56,7 +61,11 @@ export function mountForm(context, on) {
   const textField = field("text", t("explore.text"), text, t("explore.text_note"));
   const element = h("form", {
     class: "explore-form", "aria-label": t("panel.explore"), novalidate: true,
-    onsubmit: (event) => { event.preventDefault(); set({ text: text.value, budgets: budgets.value.slice(0, 1000) }); on.draw(); },
+    onsubmit: (event) => {
+      event.preventDefault();
+      set({ text: text.value, budgets: budgets.value.slice(0, 1000) });
+      on.here();
+    },
   },
   field("space", t("explore.space"), space),
   field("count", t("explore.count"), count),
@@ -83,7 +92,8 @@ export function mountForm(context, on) {
   function planes() {
     for (const { axis, name, sense } of axes) {
       const [quantity, way] = chosen(axis);
-      options(name, names.map((word) => [word, title(context, word)]), names.includes(quantity) ? quantity : names[0]);
+      const usual = axis === "x" ? "macs" : "params"; // as the picture is drawn where a sample has no such figures
+      options(name, names.map((word) => [word, title(context, word)]), names.includes(quantity) ? quantity : usual);
       sense.value = way;
     }
   }

@@ -91,9 +91,15 @@ export function span(column) {
   return low <= high ? [low, high] : null;
 }
 
+/** Ranges as a pointer draws them, to four digits: what is filtered by is what stands in the URL. */
+export function rounded(ranges) {
+  const round = (value) => (Number.isFinite(value) ? Number(value.toPrecision(4)) : value);
+  return Object.fromEntries(Object.entries(ranges).map(([name, range]) => [name, range && range.map(round)]));
+}
+
 /** Ranges as text for the URL, `macs:1.2e9:3e9;depth::50`, and back; what means nothing is left out. */
 export function rangesText(ranges) {
-  const word = (value) => (Number.isFinite(value) ? String(Number(value.toPrecision(4))) : "");
+  const word = (value) => (Number.isFinite(value) ? String(value) : "");
   return Object.entries(ranges).map(([name, [low, high]]) => `${name}:${word(low)}:${word(high)}`).join(";");
 }
 

@@ -1,10 +1,19 @@
 // What the pictures show, for who reads or types: the front as a list, ranges as fields, what was left out and why.
 import { h, say } from "../dom.js";
+import { split } from "../state.js";
 import { figure, form, missWords, title } from "./explore_charts.js";
 import { budgetReport, misses, span } from "./explore_model.js";
 
 const LISTED = 60;
 const box = (label, ...children) => h("div", { class: "box", role: "region", "aria-label": label, tabindex: "0" }, ...children);
+
+/** Whether a text of the sample is the design that the page shows, whose own text has other fields in another order:
+ * what either of them names, the design has. */
+function isDesign(text, { spec, leaves }) {
+  const [row, own] = [split(text), split(spec)];
+  return row.family === own.family && [...own.edits.keys()].every((key) => row.edits.has(key))
+    && [...row.edits].every(([key, word]) => (leaves[key] ?? own.edits.get(key)) === word);
+}
 
 /** The front's designs by x, each with a button that loads it. */
 export function frontTable(context, load) {
@@ -14,13 +23,18 @@ export function frontTable(context, load) {
     element,
     /** The page shows another design. */
     now(here) {
-      for (const button of element.querySelectorAll("button")) here === button.textContent ? button.setAttribute("aria-current", "true") : button.removeAttribute("aria-current");
+      for (const button of element.querySelectorAll("button")) {
+        if (isDesign(button.textContent, here)) button.setAttribute("aria-current", "true");
+        else button.removeAttribute("aria-current");
+      }
     },
     update(sample, front, x, y, here) {
       const names = [x.name, y.name, ...sample.names.filter((name) => name !== x.name && name !== y.name)];
       const rows = front.slice(0, LISTED).map((i) => {
         const text = sample.text(i);
-        const button = h("button", { type: "button", class: "link", onclick: () => load(i), "aria-current": text === here ? "true" : null }, text);
+        const current = here && isDesign(text, here) ? "true" : null;
+        const attributes = { type: "button", class: "link", onclick: () => load(i), "aria-current": current };
+        const button = h("button", attributes, text);
         return h("tr", {}, h("th", { scope: "row" }, button), names.map((name) => h("td", {}, figure(context, sample, name, i))));
       });
       const caption = t(front.length ? "explore.front_caption" : "explore.front_empty", { shown: rows.length, all: front.length });
@@ -68,7 +82,7 @@ export function rangeFields(context, keep) {
         const bounds = span(sample.values(name)) ?? ["", ""];
         inputs.forEach((input, end) => {
           const value = ranges[name]?.[end];
-          const word = Number.isFinite(value) ? String(Number(value.toPrecision(4))) : "";
+          const word = Number.isFinite(value) ? String(value) : "";
           if (document.activeElement !== input && input.value !== word) input.value = word;
           input.placeholder = bounds[end];
         });
@@ -91,9 +105,12 @@ export function picked(context, load) {
   let order = [];
   let sample = null;
   let limits = [];
+  let at = -1; // the design on the card
 
   function show(i) {
     number.value = order.indexOf(i) + 1;
+    if (i === at) return; // its button may have the focus
+    at = i;
     const reasons = misses(sample, limits, i).map((miss) => h("li", {}, missWords(context, miss)));
     body.replaceChildren(
       h("code", {}, sample.text(i)),
@@ -108,7 +125,10 @@ export function picked(context, load) {
     show,
     /** Designs are numbered along the quantity `name`. */
     update(drawn, budgets, name) {
-      if (drawn !== sample || budgets !== limits) body.replaceChildren();
+      if (drawn !== sample || budgets !== limits) {
+        body.replaceChildren();
+        at = -1;
+      }
       [sample, limits] = [drawn, budgets];
       const values = sample.values(name);
       order = [...values.keys()].sort((i, j) => (values[i] ?? Infinity) - (values[j] ?? Infinity));

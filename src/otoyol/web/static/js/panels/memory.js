@@ -24,15 +24,17 @@ export default {
         });
         drawn.draw({
           grid: { left: 122, right: 84, top: drawn.instance.getWidth() < 560 ? 56 : 30, bottom: 24 }, // the legend may need two lines
-          legend: { top: 0, left: 0, itemWidth: 14, textStyle: { color: ink }, formatter: (name) => t(`memory.${name}`) },
+          legend: {
+            top: 0, left: 0, itemWidth: 14, textStyle: { color: ink }, formatter: (name) => t(`memory.${name}`),
+            data: ["peak", "held", ...(base.size ? ["baseline"] : [])],
+          },
           xAxis: { type: "value", axisLabel: { color: muted, hideOverlap: true, formatter: (value) => number(value, "bytes") }, interval: step(Math.max(...memory.map(({ peak_bytes: peak }) => peak))), splitLine: { lineStyle: { color: line } } },
           yAxis: { type: "category", inverse: true, data: memory.map((step) => step.mode), axisLabel: { color: muted }, axisTick: { show: false } },
           tooltip: { trigger: "item", formatter: ({ seriesName, name, value }) => `${name}\n${t(`memory.${seriesName}`)}: ${number(value, "bytes")}` },
           series: [
             bars("peak", memory.map((step) => step.peak_bytes), series0, true),
             bars("held", memory.map((step) => step.held_bytes), series4, false),
-            ...(base.size ? [bars("baseline", memory.map((step) => base.get(step.mode)?.peak_bytes ?? null), series1, false)]
-              : [{ ...bars("baseline", [], series1, false) }]),
+            bars("baseline", memory.map(({ mode }) => base.get(mode)?.peak_bytes ?? null), series1, false),
           ],
         }, t("memory.told", { peak: number(memory[0].peak_bytes, "bytes"), least: number(Math.min(...memory.map((s) => s.peak_bytes)), "bytes") }));
         made.update(memory.map((step) => [

@@ -6,7 +6,10 @@ import { curves, curveTable } from "./results_charts.js";
 import { MAX_BYTES, Malformed, readFile } from "./results_read.js";
 
 const MAX_FILES = 12;
-const kept = new Map(); // name → file read; they outlive a change of language
+// name → {…file read, served}: they outlive a change of language. A link says which served ones there are to be;
+// `linked` is what it said last, or was made to say.
+const kept = new Map();
+let linked = "";
 
 export default {
   id: "runs",
@@ -19,8 +22,9 @@ export default {
       type: "file", multiple: true, accept: ".json,.csv", id: "runs-files", hidden: true,
       onchange: async () => { await take([...input.files]); input.value = ""; },
     });
-    const drop = h("div", { class: "drop" }, input,
-      h("button", { type: "button", "aria-describedby": "runs-note", onclick: () => input.click() }, t("runs.pick")),
+    const pick = h("button", { type: "button", "aria-describedby": "runs-note", onclick: () => input.click() },
+      t("runs.pick"));
+    const drop = h("div", { class: "drop" }, input, pick,
       h("small", { id: "runs-note" }, t("runs.note")));
     const served = h("div", { class: "served", hidden: true });
     const files = h("ul", { class: "files" });
@@ -37,6 +41,15 @@ export default {
 
     let drawn = null;
     let asked = false;
+    const gone = () => !root.isConnected; // the page was mounted anew while an answer was on its way
+    follow(context.state().files);
+
+    /** Another link: of the served files those stay that it names. */
+    function follow(files) {
+      if (files === linked) return;
+      linked = files;
+      for (const [name, file] of kept) if (file.served && !files.split("|").includes(name)) kept.delete(name);
+    }
 
     const trouble = (name, text) => wrong.append(h("p", { class: "wrong" }, h("strong", {}, name), " ", text));
     const sentence = (error) => {
@@ -60,10 +73,9 @@ export default {
     }
 
     async function takeServed(name) {
-      wrong.replaceChildren();
       try {
-        add(name, (await context.ask("/api/run", { name })).text);
-        remember();
+        const { text } = await context.ask("/api/run", { name });
+        if (!gone()) add(name, text, true);
       } catch (error) {
         trouble(name, sentence(error));
       }
@@ -77,36 +89,74 @@ export default {
       return free;
     }
 
-    function add(name, text) {
+    function add(name, text, onServer = false) {
       if (!kept.has(name) && kept.size >= MAX_FILES) throw new Malformed("many", { most: MAX_FILES });
-      kept.set(name, readFile(name, text));
+      kept.set(name, { ...readFile(name, text), served: onServer });
       context.announce(t("runs.read", { name }));
     }
 
     /** The names of served files are part of the address; files of this computer are nobody else's business. */
-    const names = new Set();
-    const remember = () => context.set({ files: [...kept.keys()].filter((name) => names.has(name)).join("|").slice(0, 2000) });
+    function remember() {
+      const names = [...kept.values()].filter((file) => file.served).map((file) => file.name);
+      while (names.join("|").length > 2000) names.pop();
+      linked = names.join("|");
+      context.set({ files: linked });
+    }
+
+    async function choose(name) {
+      wrong.replaceChildren();
+      await takeServed(name);
+      if (!gone()) remember();
+    }
 
     async function listServed() {
       asked = true;
       try {
         const { served: on, files: found, more } = await context.ask("/api/runs", {});
-        if (!on) return;
-        found.forEach(({ name }) => names.add(name));
+        if (!on || gone()) return;
+        const names = new Set(found.map(({ name }) => name));
         served.hidden = false;
-        const rows = found.map(({ name, bytes }) => h("li", {}, h("button", { type: "button", class: "link", onclick: () => takeServed(name) }, name), ` ${context.number(bytes, "bytes")}`));
+        const rows = found.map(({ name, bytes }) => h("li", {},
+          h("button", { type: "button", class: "link", onclick: () => choose(name) }, name),
+          ` ${context.number(bytes, "bytes")}`));
         served.replaceChildren(h("h3", {}, t("runs.served")), rows.length ? h("ul", { class: "box", role: "list", tabindex: "0", "aria-label": t("runs.served") }, rows) : h("p", {}, t("runs.none_served")),
           more ? h("p", { class: "hint" }, t("runs.more")) : "");
-        for (const name of context.state().files.split("|").filter((one) => names.has(one) && !kept.has(one))) await takeServed(name);
+        const linkedTo = context.state().files.split("|").filter((one) => names.has(one) && !kept.get(one)?.served);
+        for (const name of linkedTo) if (!gone()) await takeServed(name);
+        if (linkedTo.length && !gone()) remember();
       } catch (error) {
         trouble("", sentence(error));
       }
     }
 
+    /** The files anew; a button that had the focus has it again. */
+    function listFiles() {
+      const held = files.contains(document.activeElement) ? document.activeElement.dataset.of : null;
+      const button = (of, attributes, text) => h("button", { type: "button", "data-of": of, ...attributes }, text);
+      files.replaceChildren(...[...kept.values()].map((file) => h("li", {},
+        h("code", {}, file.name), ` ${t(`runs.kind.${file.kind}`)} `,
+        file.designs.map((text) => [
+          button(`${file.name} ${text}`, { onclick: () => context.load(text) }, t("runs.load", { design: text })), " ",
+        ]).flat(),
+        button(file.name, {
+          "data-remove": "", "aria-label": t("runs.remove_named", { name: file.name }), onclick: () => remove(file),
+        }, t("runs.remove")))));
+      if (held) [...files.querySelectorAll("button")].find(({ dataset }) => dataset.of === held)?.focus();
+    }
+
+    /** The focus goes to the next file's button, or where none is left, to the one that picks files. */
+    function remove(file) {
+      const at = [...kept.keys()].indexOf(file.name);
+      kept.delete(file.name);
+      if (file.served) remember();
+      paint();
+      const left = files.querySelectorAll("[data-remove]");
+      (left[Math.min(at, left.length - 1)] ?? pick).focus();
+    }
+
     function paint() {
-      files.replaceChildren(...[...kept.values()].map((file) => h("li", {}, h("code", {}, file.name), ` ${t(`runs.kind.${file.kind}`)} `,
-        file.designs.map((text) => [h("button", { type: "button", onclick: () => context.load(text) }, t("runs.load", { design: text })), " "]).flat(),
-        h("button", { type: "button", "aria-label": t("runs.remove_named", { name: file.name }), onclick: () => { kept.delete(file.name); if (names.has(file.name)) remember(); paint(); input.focus(); } }, t("runs.remove")))));
+      if (gone()) return;
+      listFiles();
       const all = [...new Set([...kept.values()].flatMap((file) => [...file.figures.keys()]))];
       chooser.hidden = picture.hidden = numbers.element.hidden = !all.length;
       if (all.length) {

@@ -1,0 +1,164 @@
+"""Tables of latency: fitted while the page is open, or not to be fitted; shown, held equal and explored."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import serving
+
+import otoyol
+from otoyol.errors import OtoyolError, SpecError
+from otoyol.explain.refusal import refusal
+from otoyol.measure import Latency
+from otoyol.web import Later
+from otoyol.web.asks import DesignAsk, MatchAsk
+from otoyol.web.parts import describe
+
+Visit = Callable[..., Any]
+GOOD, BAD = "ort,b1,t1", "ort,b8,t1"
+AXES = """async () => {
+  const { getInstanceByDom } = await import("/static/vendor/echarts.js");
+  const chart = getInstanceByDom(document.querySelectorAll(".panel-explore .chart")[1]);
+  return chart.getOption().parallelAxis.filter(Boolean).map((axis) => axis.id);
+}"""
+
+
+class Clock:
+    """A scorer whose law is known: a microsecond for each block and channel."""
+
+    table_bytes = 0
+
+    def __init__(self, predictor: Any = None, largest_table: int = 0) -> None:
+        self.of: dict[otoyol.Spec, None] = {}
+        self.predictor = self
+
+    def predict(self, spec: otoyol.Spec) -> Latency:
+        ms = sum(stage.depth * stage.width for stage in spec.stages) / 1e3
+        return Latency(ms, ms / 2, ms * 2, ())
+
+    def __call__(self, structure: otoyol.Spec, depths: Any, widths: Any) -> Any:
+        self.of[structure] = None
+        return (np.asarray(depths) * np.asarray(widths)).sum(axis=1) / 1e3
+
+
+class Tables:
+    """Two tables: one is fitted once ``may`` is set, the other has nothing to be fitted to."""
+
+    def __init__(self) -> None:
+        self.may = threading.Event()
+        self.later = Later({BAD: partial(self.make, BAD), GOOD: partial(self.make, GOOD)})
+
+    def make(self, where: str) -> Any:
+        self.may.wait(30)
+        if where == BAD:
+            raise ZeroDivisionError("no runs\nin the table")
+        return Clock()
+
+
+@pytest.fixture(autouse=True)
+def quiet(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.CRITICAL, "otoyol.web.later")
+
+
+def test_a_table_that_cannot_be_fitted_does_not_end_the_others() -> None:
+    tables = Tables()
+    tables.may.set()
+    tables.later.prepare()
+    bad, good = describe(DesignAsk(spec="resnet18", parts=("latency",)), tables.later)["latency"]
+    assert bad == {"where": BAD, "ms": None, "why": "no runs in the table"}
+    assert good["where"] == GOOD and good["ms"] == 1.92
+    with pytest.raises(SpecError, match=r"laws can be fitted \(no runs in the table\)") as caught:
+        tables.later[BAD]
+    assert refusal(caught.value, "tr").allowed == "yasaları kurulabilen bir tablo (no runs in the table)"
+    with pytest.raises(KeyError):
+        tables.later["none"]
+    assert "none" not in tables.later and BAD in tables.later
+
+
+def test_what_a_table_lacks_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    def make() -> Any:
+        raise OtoyolError("scikit-learn is not installed")
+
+    caplog.set_level(logging.WARNING, "otoyol.web.later")
+    Later({GOOD: make}).prepare()
+    assert [record.getMessage() for record in caplog.records] == [f"{GOOD}: scikit-learn is not installed"]
+
+
+def test_equal_latency_does_not_wait_for_a_table() -> None:
+    tables = Tables()
+    ask = DesignAsk(spec="resnet18", match=MatchAsk(baseline="resnet34", equal="latency", where=GOOD))
+    worker = threading.Thread(target=tables.later.prepare)
+    worker.start()
+    with pytest.raises(SpecError, match="will be in a minute or so") as caught:
+        describe(ask, tables.later)
+    told = refusal(caught.value, "tr")
+    assert told.allowed == "yasaları kurulmuş bir tablo; bununkiler bir dakika kadar sonra hazır"
+    assert told.message == f"table: verilen {GOOD}; izin verilen: {told.allowed}"
+    tables.may.set()
+    worker.join(10)
+    assert describe(ask, tables.later)["match"]["within"]
+    lacking = ask.model_copy(update={"match": MatchAsk(baseline="resnet34", equal="latency", where=BAD)})
+    with pytest.raises(SpecError, match="laws can be fitted"):
+        describe(lacking, tables.later)
+
+
+@pytest.fixture(scope="module")
+def studio() -> Iterator[tuple[str, Tables]]:
+    tables = Tables()
+    with serving(scorers=tables.later) as address:
+        threading.Thread(target=tables.later.prepare, daemon=True).start()
+        yield address, tables
+        tables.may.set()
+
+
+def test_latency_in_the_page(visit: Visit, studio: tuple[str, Tables]) -> None:
+    """Before its laws are fitted, then shown, held equal and explored."""
+    address, tables = studio
+    page = visit(f"{address}/#v=1&spec=resnet18@depths=2-2-4-2&pin=resnet18&equal=latency&table={GOOD}&view=memory")
+    page.wait_for_selector(".notice p")
+    assert "in a minute or so" in page.locator(".notice").inner_text()
+    assert page.locator(".offers").count() == 0
+    rows = page.locator("#panel-latency tbody tr")
+    page.wait_for_selector("#panel-latency tbody tr")
+    assert page.locator("code.spec").inner_text() == "resnet18@depths=2-2-4-2"  # as asked for, and not rescaled
+    assert ["being fitted" in text for text in rows.all_inner_texts()] == [True, True]
+    tables.may.set()
+    page.wait_for_function("() => !document.querySelector('#panel-latency').textContent.includes('being fitted')")
+    page.wait_for_selector(".matched:not([hidden])")  # the page has asked again by itself
+    assert "no runs in the table" in rows.nth(0).inner_text()
+    shown = otoyol.parse(page.locator("code.spec").inner_text())
+    ms, wanted = (Clock().predict(spec).ms for spec in (shown, otoyol.parse("resnet18")))
+    assert abs(ms / wanted - 1) <= 0.01
+    assert f"{ms:.3g}" in rows.nth(1).inner_text()
+    # A table that there is not is put back, and told.
+    page.evaluate("hash => { location.hash = hash; }", "v=1&spec=resnet18&pin=resnet34&equal=latency&table=ort,b2,t1")
+    page.wait_for_function("() => document.querySelector('#said').textContent.includes('table')")
+    page.wait_for_function("() => !location.hash.includes('table')")
+
+
+@pytest.fixture(scope="module")
+def fitted() -> Iterator[str]:
+    with serving(scorers={GOOD: Clock()}) as address:
+        yield address
+
+
+def test_latency_is_an_axis_while_it_is_predicted(visit: Visit, fitted: str) -> None:
+    page = visit(f"{fitted}/#v=1&spec=cifar_resnet20&count=60&view=explore&predict=yes&x=latency_ms@{GOOD}")
+    page.wait_for_selector("table.front tbody button")
+    name = f"latency_ms@{GOOD}"
+    assert page.evaluate(AXES)[-1] == name
+    assert page.locator("table.front thead th").count() == 10
+    page.get_by_label("Predict latency").uncheck()
+    page.wait_for_function("() => document.querySelectorAll('table.front thead th').length === 9")
+    assert name not in page.evaluate(AXES) and len(page.evaluate(AXES)) == 8
+    assert page.locator("#explore-x").input_value() == "macs"
+    page.get_by_label("Predict latency").check()
+    page.wait_for_function("() => document.querySelectorAll('table.front thead th').length === 10")
+    axes = page.evaluate(AXES)
+    assert sorted(axes) == sorted(set(axes)) and name in axes

@@ -129,6 +129,25 @@ def test_a_trial_s_identity_knows_the_images_and_not_their_folder(tmp_path: Path
     assert {key for key in here if here[key] != more[key]} == {"images", "images_sha256"}
 
 
+def test_a_trial_in_bf16_computes_products_in_it_and_updates_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Torch's own dtypes in the model while it trains: autocast casts products, and nothing else may change."""
+    products: set[torch.dtype] = set()
+    others: set[torch.dtype] = set()
+
+    def watched(model: nn.Module, given: object, *, steps: int, **rest: object) -> Iterator[Step]:
+        for module in model.modules():
+            if isinstance(module, nn.Conv2d):
+                module.register_forward_hook(lambda _, __, out: products.add(out.dtype))
+        yield from train_steps(model, given, steps=steps, lr=0.1)  # type: ignore[arg-type]
+        others.update(value.dtype for value in model.state_dict().values() if value.is_floating_point())
+        others.add(model(torch.zeros(2, 3, 8, 8)).dtype)
+
+    monkeypatch.setattr("otoyol.train.trial.train_steps", watched)
+    ((step, reached),) = ShortTraining("digits", 4, reports=1, judged=50, precision="bf16-mixed")(TINY)
+    assert step == 4 and 0 <= reached <= 1
+    assert products == {torch.bfloat16} and others == {torch.float32}
+
+
 def test_memory_that_does_not_suffice_is_an_error_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
     def exhausted(error: str) -> None:
         def raises(*_: object, **__: object) -> None:

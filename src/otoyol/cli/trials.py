@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from otoyol.trials import Front, TrialProgress, Trials, Tried
 
 OnError = Literal["stop", "skip"]
+Precision = Literal["32-true", "bf16-mixed"]
 ORDER = ("complete", "pruned", "failed", "lost", "running", "waiting", "open")
 
 
@@ -38,6 +39,7 @@ def trials(
     grace: Annotated[int, option("grace", "--grace")] = 60,
     attempts: Annotated[int, option("attempts", "--attempts")] = 3,
     device: Annotated[str | None, option("device", "--device")] = None,
+    precision: Annotated[Precision, option("trials_precision", "--precision")] = "32-true",
     json: Json = False,
     lang: Lang = None,
 ) -> int:
@@ -51,7 +53,7 @@ def trials(
     place = shown(url)
     from otoyol.train import ShortTraining
 
-    training = ShortTraining(data, steps, seed, lr, batch, reports, judged, on_error, device, _name_once())
+    training = ShortTraining(data, steps, seed, lr, batch, reports, judged, on_error, device, _name_once(), precision)
     try:
         found = run_trials(
             given.designs, training, storage=url, study=name, steps=steps, identity=training.identity(), prune=rule,

@@ -6,9 +6,10 @@ import hashlib
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import torch
+from torch import Tensor, nn
 
 from otoyol.data import Images, batches, load
 from otoyol.data.images import Unreadable
@@ -17,6 +18,7 @@ from otoyol.nn import build
 from otoyol.spec import Spec, parse
 from otoyol.train.short import accuracy, cosine, train_steps
 
+Precision = Literal["32-true", "bf16-mixed"]
 HELD_OUT = 5  # one training image in so many judges; the test split stays unseen for the design that is chosen
 
 
@@ -26,8 +28,8 @@ class ShortTraining:
 
     ``steps`` batches of ``batch`` images at the learning rate ``lr``, cosine to 0. The head takes the data's classes.
     ``judged``: how many held-out images tell the accuracy, at most. ``device``: torch's name of one, by default a GPU
-    where there is one. With ``unreadable="skip"``, ``left_out`` is called with the names of unreadable images, once
-    a trial. On one machine a design and a ``seed`` give the same accuracies each time.
+    where there is one. ``precision``: as a recipe has it. With ``unreadable="skip"``, ``left_out`` is called with the
+    names of unreadable images, once a trial. On one machine a design and a ``seed`` give the same accuracies each time.
     """
 
     source: str
@@ -40,6 +42,7 @@ class ShortTraining:
     unreadable: Unreadable = "stop"
     device: str | None = None
     left_out: Callable[[list[str]], None] | None = None
+    precision: Precision = "32-true"
 
     def __call__(self, design: str) -> Generator[tuple[int, float], None, None]:
         """Train one design. Raises TrainingError where its loss is no longer finite or the memory does not suffice,
@@ -48,7 +51,9 @@ class ShortTraining:
         train, held_out = self._images(spec)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
-            model = build(spec, num_classes=len(train.classes)).to(_device(self.device))
+            model: nn.Module = build(spec, num_classes=len(train.classes)).to(_device(self.device))
+        if self.precision == "bf16-mixed":
+            model = _Mixed(model)
         told = {max(1, self.steps * part // self.reports) for part in range(1, self.reports + 1)}
         try:
             for step, _ in train_steps(
@@ -81,6 +86,8 @@ class ShortTraining:
                 raise SpecError(name, getattr(self, name), "a whole number from 1")
         if not 0 < self.lr < float("inf"):
             raise SpecError("lr", self.lr, "a learning rate above 0")
+        if self.precision not in get_args(Precision):
+            raise SpecError("precision", self.precision, " or ".join(get_args(Precision)))
         _device(self.device)
         images = load(self.source, Spec.model_fields["input"].default, "train")
         if self.batch > (train := len(images) - len(range(0, len(images), HELD_OUT))):
@@ -88,10 +95,27 @@ class ShortTraining:
         names = (f"{Path(name).name} {label}" for name, label in zip(images.names, images.labels, strict=True))
         text = "\n".join((*images.classes, *names))
         return {
-            "data": Path(self.source).name, "images": len(images),
+            "data": Path(self.source).name,
+            "images": len(images),
             "images_sha256": hashlib.sha256(text.encode()).hexdigest()[:16],
-            **{name: getattr(self, name) for name in ("seed", "lr", "batch", "reports", "judged", "unreadable")},
-        }  # fmt: skip
+            **{
+                name: getattr(self, name)
+                for name in ("seed", "lr", "batch", "reports", "judged", "unreadable", "precision")
+            },
+        }
+
+
+class _Mixed(nn.Module):
+    """``model`` with its products in bfloat16; parameters and logits stay float32."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, images: Tensor) -> Tensor:
+        with torch.autocast(images.device.type, torch.bfloat16):
+            logits: Tensor = self.model(images)
+        return logits.float()
 
 
 def _device(name: str | None) -> torch.device:

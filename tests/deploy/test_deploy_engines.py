@@ -23,10 +23,12 @@ from otoyol.measure.fingerprint import cores, processor
 from otoyol.measure.table import Timing
 
 
-@pytest.mark.parametrize("engine", ["eager", "eager-nhwc", "ort", "openvino"])
+@pytest.mark.parametrize("engine", ["eager", "eager-nhwc", "ort", "ort-hugepages", "openvino", "openvino-hugepages"])
 def test_engines_put_out_what_the_module_does(engine: str, classifier, uint8, taps) -> None:
     random = np.random.default_rng(3)
     artifact = Artifact(classifier.exported.path)
+    if reason := engine_list.obstacle(engine, artifact):
+        pytest.skip(reason)
     x = random.standard_normal((2, 1, 32, 32), dtype=np.float32)
     with torch.no_grad():
         expected = classifier.model(torch.from_numpy(x)).numpy()

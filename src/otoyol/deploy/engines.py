@@ -11,11 +11,13 @@ from typing import Any, Literal, Protocol, get_args
 
 import numpy as np
 
+from otoyol.deploy import huge_pages
 from otoyol.deploy.artifact import Artifact
 from otoyol.errors import MissingExtraError, OtoyolError, SpecError
 
-EngineName = Literal["eager", "eager-nhwc", "compile", "aot", "ort", "openvino"]
+EngineName = Literal["eager", "eager-nhwc", "compile", "aot", "ort", "ort-hugepages", "openvino", "openvino-hugepages"]
 ENGINES: tuple[EngineName, ...] = get_args(EngineName)
+HUGE_PAGES = {"ort-hugepages": "ort", "openvino-hugepages": "openvino"}  # and the engine whose memory lies in them
 PACKAGES = {"ort": "onnxruntime", "openvino": "openvino"}  # the others are torch
 COMPILED = ("compile", "aot")  # need a C++ compiler, and a minute or more at every start
 Array = np.ndarray[Any, Any]
@@ -30,7 +32,7 @@ class Session(Protocol):
 
 
 def package(name: str) -> str:
-    return PACKAGES.get(name, "torch")
+    return PACKAGES.get(HUGE_PAGES.get(name, name), "torch")
 
 
 def version(name: str) -> str:
@@ -45,6 +47,8 @@ def obstacle(name: str, artifact: Artifact) -> str:
     """Why an engine cannot run an artifact here; empty where it can."""
     if find_spec(package(name)) is None:
         return f"{package(name)} is not installed"
+    if name in HUGE_PAGES:
+        return huge_pages.obstacle()
     if name not in PACKAGES and not artifact.has_module:
         return f"torch has no module of a {artifact.metadata.task} artifact in {artifact.metadata.precision}"
     if name in COMPILED and not any(map(shutil.which, ("g++", "clang++", "c++"))):
@@ -54,7 +58,8 @@ def obstacle(name: str, artifact: Artifact) -> str:
 
 def load_engine(name: str, artifact: Artifact, batch: int, threads: int) -> Session:
     """The artifact in an engine: ``eager`` and ``eager-nhwc`` (torch; channels last), ``compile`` (torch.compile),
-    ``aot`` (AOTInductor), ``ort`` (ONNX Runtime), ``openvino``. Batches are of ``batch`` images.
+    ``aot`` (AOTInductor), ``ort`` (ONNX Runtime), ``openvino``, and the last two in huge pages, which takes a run and a
+    tenth of a second or more to load. Batches are of ``batch`` images.
 
     Raises SpecError for another name, MissingExtraError where it is not installed, OtoyolError where it cannot run.
     """
@@ -64,11 +69,19 @@ def load_engine(name: str, artifact: Artifact, batch: int, threads: int) -> Sess
         raise MissingExtraError(package(name), "deploy")
     if reason := obstacle(name, artifact):
         raise OtoyolError(f"engine {name}: {reason}")
+    shape = artifact.shape(batch)
     if name in PACKAGES:
-        return load_graph(name, artifact.path, artifact.shape(batch), threads)
+        return load_graph(name, artifact.path, shape, threads)
+    if name in HUGE_PAGES:
+        from otoyol.deploy.verify import images
+
+        with huge_pages.huge_pages():
+            session = load_graph(HUGE_PAGES[name], artifact.path, shape, threads)
+            session.run(images(artifact.metadata, shape))  # only now has it all the memory that it will use
+        return session
     from otoyol.deploy import torch_engines
 
-    return torch_engines.load(name, artifact.module(), artifact.shape(batch), threads)
+    return torch_engines.load(name, artifact.module(), shape, threads)
 
 
 def load_graph(name: str, graph: bytes | Path, shape: Sequence[int], threads: int) -> Session:

@@ -384,11 +384,11 @@ def test_a_baseline_that_cannot_be_is_told_and_let_go(visit: Visit, address: str
 
 def test_copies_and_the_report_leave_the_page(visit: Visit, address: str) -> None:
     design = "resnet18@attention=eca"
-    page = visit(at(address, spec=design, batch=2))
+    page = visit(at(address, spec=design, batch=2, dtype="float64"))
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     wait(page, design)
     page.locator(".menu > summary").click()
-    wanted = code(otoyol.parse(design), 2, "float32", "momentum")
+    wanted = code(otoyol.parse(design), 2, "float64", "momentum")
     for key in ("text", "yaml", "python", "cli"):
         page.locator(f"[data-take={key}]").click()
         until(page, f"document.querySelector('.preview').textContent === {json.dumps(wanted[key])}")
@@ -402,6 +402,7 @@ def test_copies_and_the_report_leave_the_page(visit: Visit, address: str) -> Non
     assert download.value.suggested_filename == "report.html"
     html = download.value.path().read_text(encoding="utf-8")
     assert html.startswith("<!DOCTYPE html>") and design in html
+    assert "2 images of 3×224×224, float64" in html
     page.keyboard.press("Escape")
     assert not page.locator(".sheet").is_visible()
 

@@ -17,6 +17,7 @@ from otoyol.spec.text import MAX_TEXT
 Model = TypeVar("Model", bound=BaseModel)
 SpecText = Annotated[str, Field(max_length=MAX_TEXT)]
 Lang = Literal["en", "tr"]
+Batch = Annotated[int, Field(ge=1, le=MAX_BATCH, strict=True)]
 Index = Annotated[int, Field(ge=0, le=4_096, strict=True)]
 
 
@@ -50,7 +51,7 @@ class DesignAsk(Ask):
 
     spec: SpecText
     parts: Annotated[tuple[PartName, ...], Field(max_length=16)] = ("figures", "stages")
-    batch: Annotated[int, Field(ge=1, le=MAX_BATCH, strict=True)] = 1
+    batch: Batch = 1
     dtype: DType = "float32"
     optimizer: Optimizer = "momentum"
     lang: Lang = "en"
@@ -70,6 +71,8 @@ class ReportAsk(Ask):
     """A report on one design, or on several compared with the first."""
 
     specs: Annotated[tuple[SpecText, ...], Field(min_length=1, max_length=4)]
+    batch: Batch = 1
+    dtype: DType = "float32"
     lang: Lang = "en"
 
 

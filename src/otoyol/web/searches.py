@@ -10,10 +10,10 @@ from fastapi import APIRouter, Request, Response
 from pydantic import Field
 from starlette.concurrency import run_in_threadpool
 
-from otoyol.cost.count import MAX_BATCH, DType
+from otoyol.cost.count import DType
 from otoyol.explain.refusal import sentence
 from otoyol.search.budget import LATENCY, key
-from otoyol.web.asks import Ask, SpecText, read
+from otoyol.web.asks import Ask, Batch, SpecText, read
 from otoyol.web.explore import (
     EXACT,
     LINEAR,
@@ -48,7 +48,7 @@ class ExploreAsk(BudgetsAsk):
     text: Annotated[str, Field(max_length=MAX_TEXT)] = ""
     count: Annotated[int, Field(ge=1, le=MAX_DESIGNS, strict=True)] = 2_000
     seed: Annotated[int, Field(ge=0, le=MAX_SEED, strict=True)] = 0
-    batch: Annotated[int, Field(ge=1, le=MAX_BATCH, strict=True)] = 1
+    batch: Batch = 1
     dtype: DType = "float32"
     latency: Annotated[bool, Field(strict=True)] = False
 

@@ -113,10 +113,10 @@ function take(context) {
       item("python", async () => copy("python", (await code()).python)),
       item("cli", async () => copy("cli", (await code()).cli)),
       item("report", async () => {
-        const { pin } = state();
+        const { pin, batch, dtype } = state();
         const spec = context.shown()?.spec ?? state().spec;
         const specs = pin && pin !== spec ? [pin, spec] : [spec];
-        save(await askFile("/api/report", { specs, lang: context.lang }), "report.html");
+        save(await askFile("/api/report", { specs, batch, dtype, lang: context.lang }), "report.html");
       })), preview));
   fold.addEventListener("keydown", (event) => {
     if (event.key !== "Escape") return;

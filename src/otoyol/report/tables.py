@@ -9,6 +9,7 @@ from typing import NamedTuple
 from otoyol.audit import highway
 from otoyol.cost import count
 from otoyol.cost.conventions import explain_table, part_text
+from otoyol.cost.conventions.quantities import in_words
 from otoyol.draw.costs import part_costs
 from otoyol.draw.labels import shape
 from otoyol.explain import Table
@@ -182,7 +183,7 @@ def conventions(spec: Spec, lang: str) -> Grid:
 
 def convention_notes(spec: Spec, lang: str) -> Grid:
     notes = {row.convention.tool: row.convention for row in explain_table(spec)}
-    rows = tuple((tool, row.why[lang], row.wrong[lang]) for tool, row in notes.items())
+    rows = tuple((tool, in_words(row.why, lang), in_words(row.wrong, lang)) for tool, row in notes.items())
     return Grid(say("report.caption.notes", lang), _head(lang, "tool", "why", "wrong"), rows)
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -161,6 +163,13 @@ def test_hostile_explorations_are_refused(app: Any, fields: dict[str, Any], said
     answer = send(app, "/api/explore", json.dumps({"spec": "resnet18", **fields}).encode())
     assert answer.status_code == 422
     assert said in answer.told
+
+
+def test_the_first_text_of_a_space_waits_for_no_import() -> None:
+    """Loading PyYAML takes longer than refusing what it reads."""
+    code = "import sys; from otoyol.web import make_app; make_app(); print('yaml' in sys.modules)"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "True"
 
 
 @pytest.mark.parametrize(

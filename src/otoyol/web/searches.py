@@ -14,6 +14,7 @@ from otoyol.cost.count import DType
 from otoyol.errors import SpecError
 from otoyol.explain.refusal import sentence
 from otoyol.search.budget import LATENCY, key
+from otoyol.spec.data import loads
 from otoyol.web.asks import Ask, Batch, SpecText, read
 from otoyol.web.explore import (
     EXACT,
@@ -61,6 +62,7 @@ def routes(scorers: Mapping[str, Any]) -> APIRouter:
     router = APIRouter()
     turn = asyncio.Semaphore(1)
     own: dict[str, Any] = {}
+    loads("", ".yaml")  # YAML's reader is loaded and built now, and not while someone waits for a refusal
 
     def meant(words: Sequence[str]) -> list[dict[str, Any]]:
         """What budgets mean, of tables those that are not known to be of no use."""

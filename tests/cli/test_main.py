@@ -291,6 +291,9 @@ def test_draw_and_report_write_whole_files(capsys: pytest.CaptureFixture[str], t
         assert [left.name for left in tmp_path.iterdir()] == [path.name]
         path.unlink()
     assert said(capsys, "draw", "resnet18", "--what", "cost").lstrip().startswith("<svg")
+    path = tmp_path / "out.html"
+    said(capsys, "report", "resnet18", "--batch", "8", "--dtype", "float16", "--out", str(path))
+    assert "8 images of 3×224×224, float16" in path.read_text()
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
@@ -327,6 +330,9 @@ def test_completion(shell: str, capsys: pytest.CaptureFixture[str], tmp_path: Pa
         (["draw", "resnet50", "-o", "picture.jpg"], ".svg"),
         (["draw", "resnet50", "-o", "/nonexistent/picture.svg"], "cannot write"),
         (["report", "resnet50", "nope", "-o", "report.html"], "family: got nope"),
+        (["report", "resnet50", "--batch", "0", "-o", "report.html"], "batch: got 0; allowed: a whole number from 1"),
+        (["report", "resnet50", "--batch", "many"], "many"),
+        (["report", "resnet50", "--dtype", "int8"], "int8"),
         (["check", "resnet50"], "--against"),
         (["completion", "tcsh"], "tcsh"),
     ],

@@ -168,7 +168,7 @@ def test_pictures_are_pictures_and_name_what_they_show(folders: dict[str, Path],
             part.split("-->")[0] for part in text.split("<!--")[1:]
         )  # matplotlib writes texts as comments
         for key in keys:
-            assert say(key, lang) in drawn.replace("\n", " "), (stem, key)
+            assert say(key, lang, batch=1) in drawn.replace("\n", " "), (stem, key)
         assert "ResNet-18" in drawn
 
 

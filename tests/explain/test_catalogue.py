@@ -13,7 +13,7 @@ from otoyol.explain.evidence import EVIDENCE
 from otoyol.explain.text import catalogue, placeholders
 
 # Tables whose sentences others say (the command line, the report, the diagrams) are reached from there.
-OTHERS = ("cli.", "refusal.", "share.", "report.", "draw.", "probe.", "design.")
+OTHERS = ("locale.", "cli.", "refusal.", "share.", "report.", "draw.", "probe.", "design.")
 
 # Designs that between them make every answer say everything it can.
 DESIGNS = [

@@ -7,6 +7,7 @@ import pytest
 import otoyol
 from otoyol.errors import SpecError
 from otoyol.explain import number, say
+from otoyol.explain.text import language_of
 
 
 @pytest.mark.parametrize(
@@ -42,6 +43,15 @@ def test_the_issues_example_in_both_languages() -> None:
     turkish = otoyol.explain.why("bottleneck", otoyol.parse("resnet50"), "tr").headline
     assert all(figure in english for figure in ("1,179,648", "69,632", "16.9", "256→64→64→256"))
     assert all(figure in turkish for figure in ("1.179.648", "69.632", "16,9", "256→64→64→256"))
+
+
+@pytest.mark.parametrize(
+    ("tag", "lang"),
+    [("tr-TR,tr;q=0.9,en;q=0.8", "tr"), ("tr_TR.UTF-8", "tr"), ("TR", "tr"), ("en-GB", "en"), ("C", "en"), ("", "en"),
+     ("de-DE,tr;q=0.5", "en")],
+)  # fmt: skip
+def test_tags_of_browsers_and_systems(tag: str, lang: str) -> None:
+    assert language_of(tag) == lang
 
 
 def test_unknown_languages_and_questions_are_refused_in_one_sentence() -> None:

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from pathlib import Path
 
 import pytest
 from _tiny import V1, V2
 
-PATH = Path(__file__).parents[2] / "recipes" / "pre_or_post.py"
-SPEC = importlib.util.spec_from_file_location("pre_or_post", PATH)
-recipe = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(recipe)
+ROOT = Path(__file__).parents[2]
 
 ARGUMENTS = ["--steps", "12", "--batch", "4", "--seeds", "2", "--test-images", "8"]
 
 
+@pytest.fixture(scope="module")
+def recipe(script):
+    return script("recipes/pre_or_post.py")
+
+
 @pytest.fixture
-def small(monkeypatch, tmp_path):
+def small(recipe, monkeypatch, tmp_path):
     """Two designs of eight by eight pixels in place of the plan."""
     designs = {"v1": V1.replace("1x8x8", "3x32x32"), "v2": V2.replace("1x8x8", "3x32x32")}
     jobs = [recipe.Job(10, name, spec, seed, 12, 4) for seed in (0, 1) for name, spec in designs.items()]
@@ -28,7 +29,7 @@ def small(monkeypatch, tmp_path):
     return tmp_path
 
 
-def test_what_was_done_is_not_done_again(small, capsys, monkeypatch):
+def test_what_was_done_is_not_done_again(recipe, small, capsys, monkeypatch):
     out = small / "out"
     arguments = [*ARGUMENTS, "--out", str(out)]
     assert recipe.main([*arguments, "--minutes", "0"]) == 0
@@ -55,7 +56,7 @@ def test_what_was_done_is_not_done_again(small, capsys, monkeypatch):
     }  # fmt: skip
 
 
-def test_the_plan_covers_what_the_paper_compares():
+def test_the_plan_covers_what_the_paper_compares(recipe):
     jobs = list(recipe.plan(100, 16, 3, [20, 56, 110, 164, 1001]))
     assert len({job.key for job in jobs}) == len(jobs)
     first = [(job.depth, job.variant, job.seed) for job in jobs[:12]]
@@ -69,7 +70,7 @@ def test_the_plan_covers_what_the_paper_compares():
 
 
 def test_the_page_says_who_is_ahead_only_where_every_seed_agrees(monkeypatch):
-    monkeypatch.syspath_prepend(str(PATH.parents[1] / "docs" / "_ext"))
+    monkeypatch.syspath_prepend(str(ROOT / "docs" / "_ext"))
     from otoyol_docs.experiment import _told
 
     assert (

@@ -14,8 +14,10 @@ from _page import Page
 
 import otoyol
 from otoyol import report
+from otoyol.cost import count
+from otoyol.draw.costs import part_costs
 from otoyol.errors import OtoyolError, SpecError
-from otoyol.explain.text import catalogue
+from otoyol.explain.text import catalogue, number
 
 DATE = "2026-01-31"
 ONE = ("resnet50",)
@@ -100,6 +102,28 @@ def test_figures_of_resnet50(lang: str) -> None:
     assert (f"{fvcore:,}".replace(",", ".") if lang == "tr" else f"{fvcore:,}") in cells
 
 
+def test_figures_are_for_the_batch_and_dtype_asked_for(lang: str) -> None:
+    """Eight times the MACs and activations of one image, two bytes a parameter, bytes held as otoyol.cost counts."""
+    spec = otoyol.parse("resnet50")
+    cost = count(spec, batch=8, dtype="float16")
+    html = report.html([spec, otoyol.parse("resnet18")], lang, batch=8, dtype="float16", date=DATE)
+    said = Page(html).said("td")
+    for figure in (8 * 4_089_184_256, 8 * 11_114_984):
+        assert number(figure, lang) in said
+    assert number(2 * 25_557_032, lang, "bytes") in said
+    for name in ("train_bytes", "train_bytes_lean", "peak_inference_bytes"):
+        assert number(getattr(cost, name), lang, "bytes") in said
+    parts = part_costs(spec, 8, "float16")
+    assert sum(part.train_bytes for part in parts) == cost.train_bytes
+    assert all(number(part.train_bytes, lang, "bytes") in said for part in parts)
+    images = "8 images" if lang == "en" else "8 görüntü"
+    captions = [text for text in Page(html).said("caption") if "float16" in text]
+    assert len(captions) == 5 and all(images in text for text in captions)  # totals and stages of each, and compared
+    for text in [text for text in Page(html).said("p") if "3×224" in text]:
+        assert images in text and "float16" in text and "float32" in text  # the last for what stays as it was
+    assert f"otoyol report resnet50 resnet18 --batch 8 --dtype float16 --lang {lang}" in html
+
+
 def test_comparison_by_hand() -> None:
     """torchvision: resnet18 has 11,689,512 parameters, resnet34 21,797,672: 86.5% more."""
     page = Page(text_of("en", "resnet18", "resnet34"))
@@ -145,6 +169,10 @@ def test_refusals(tmp_path: Path) -> None:
     for specs in ([], [spec] * 27):
         with pytest.raises(SpecError, match=r"specs: got .* designs; allowed: 1 to 26"):
             report.html(specs)
+    with pytest.raises(SpecError, match="batch: got 0; allowed: a whole number from 1 to 1048576"):
+        report.html([spec], batch=0)
+    with pytest.raises(SpecError, match="dtype: got int8; allowed: float64, float32, float16, bfloat16"):
+        report.html([spec], dtype="int8")
     with pytest.raises(SpecError, match="lang"):
         report.write([spec], tmp_path / "page.html", "de")
     with pytest.raises(OtoyolError, match="cannot write"):

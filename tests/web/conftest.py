@@ -42,6 +42,13 @@ def serving(**options: Any) -> Iterator[str]:
         listening.close()
 
 
+def opened(visit: Callable[..., Any], address: str, state: str) -> Any:
+    """The page of a link, once it shows the figures of its design; ``state`` is the text behind its version."""
+    page = visit(f"{address}/#v=1&{state}")
+    page.wait_for_selector("#panel-figures dd:not(:empty)")
+    return page
+
+
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
     """Debian's Chromium, headless. Playwright keeps an event loop running, beside which no other test of this process

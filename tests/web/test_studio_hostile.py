@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
 import pytest
 
-from otoyol.web import make_app
+from otoyol.web import guard, make_app
 
 BASE = "http://127.0.0.1:8377"
 JSON = {"content-type": "application/json"}
@@ -59,6 +61,66 @@ def test_other_pages_are_refused(app: Any, headers: dict[str, str]) -> None:
     answer = send(app, "/api/design", b'{"spec": "resnet18"}', headers={**JSON, **headers})
     assert answer.status_code == 403
     assert "from this page" in answer.told
+
+
+@pytest.mark.parametrize(
+    ("status", "method", "headers", "english", "turkish"),
+    [
+        (421, "GET", {"host": "evil.example"}, "this page answers to 127.0.0.1, [::1], localhost only",
+         "bu sayfa yalnızca şu adlarla yanıt verir: 127.0.0.1, [::1], localhost"),
+        (405, "PUT", {}, "methods GET, HEAD, POST", "yöntemler: GET, HEAD, POST"),
+        (403, "POST", {"origin": "null"}, "questions come from this page or from no page",
+         "sorular ya bu sayfadan gelmeli ya da hiçbir sayfadan gelmemeli"),
+        (415, "POST", {"content-type": "text/plain"}, "a body of application/json",
+         "application/json türünde bir gövde"),
+        (413, "POST", {"content-length": "-1"}, "a body of at most 65536 bytes", "en çok 65536 baytlık bir gövde"),
+    ],
+)  # fmt: skip
+def test_the_guard_speaks_the_readers_language(
+    app: Any, status: int, method: str, headers: dict[str, str], english: str, turkish: str
+) -> None:
+    for accepted, words in (("en-GB", english), ("de,tr;q=0.1", english), ("tr-TR,tr;q=0.9", turkish)):
+        answer = send(app, "/api/design", b"{}", method, {**JSON, **headers, "accept-language": accepted})
+        assert (answer.status_code, answer.told) == (status, words)
+
+
+def test_what_there_is_not_is_told_in_the_readers_language(app: Any) -> None:
+    for lang, absent, wrong in (("en", "Not Found", "Method Not Allowed"),
+                                ("tr", "Burada böyle bir şey yok", "Bu yönteme izin yok")):  # fmt: skip
+        headers = {**JSON, "accept-language": lang}
+        assert send(app, "/none", method="GET", headers=headers).told == absent
+        assert send(app, "/api/design", method="GET", headers=headers).told == wrong
+
+
+async def never() -> Any:
+    await asyncio.sleep(60)
+
+
+async def broken(*_: Any) -> None:
+    raise RuntimeError("on purpose")
+
+
+@pytest.mark.parametrize(
+    ("method", "status", "words"),
+    [("POST", 408, "0 sn içinde gelen bir gövde"),
+     ("GET", 500, "otoyol studio içinde bir hata; ayrıntısı uçbiriminde")],
+)  # fmt: skip
+def test_late_bodies_and_errors_are_told_in_turkish(
+    method: str, status: int, words: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(guard, "BODY_SECONDS", 0.01)
+    caplog.set_level("CRITICAL", "otoyol.web.guard")
+    fields = {**JSON, "host": "localhost", "accept-language": "tr"}
+    headers = [(name.encode(), value.encode()) for name, value in fields.items()]
+    sent: list[Any] = []
+
+    async def told(message: Any) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": method, "path": "/", "headers": headers}
+    asyncio.run(guard.Guard(broken)(scope, never, told))
+    assert sent[0]["status"] == status
+    assert json.loads(sent[1]["body"]) == {"error": {"message": words}}
 
 
 def test_this_page_is_served(app: Any) -> None:
@@ -161,6 +223,13 @@ def test_hostile_explorations_are_refused(app: Any, fields: dict[str, Any], said
     answer = send(app, "/api/explore", json.dumps({"spec": "resnet18", **fields}).encode())
     assert answer.status_code == 422
     assert said in answer.told
+
+
+def test_the_first_text_of_a_space_waits_for_no_import() -> None:
+    """Loading PyYAML takes longer than refusing what it reads."""
+    code = "import sys; from otoyol.web import make_app; make_app(); print('yaml' in sys.modules)"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "True"
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import threading
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
+import httpx
 import numpy as np
 import pytest
 from conftest import serving
@@ -16,7 +18,7 @@ import otoyol
 from otoyol.errors import OtoyolError, SpecError
 from otoyol.explain.refusal import refusal
 from otoyol.measure import Latency
-from otoyol.web import Later
+from otoyol.web import Later, make_app
 from otoyol.web.asks import DesignAsk, MatchAsk
 from otoyol.web.parts import describe
 
@@ -108,6 +110,46 @@ def test_equal_latency_does_not_wait_for_a_table() -> None:
         describe(lacking, tables.later)
 
 
+def asked(app: Any, path: str, body: Any, lang: str = "en") -> dict[str, Any]:
+    async def one() -> httpx.Response:
+        headers = {"accept-language": lang, "x-refusals": "answers"}
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as client:
+            return await client.post(path, json=body, headers=headers)
+
+    told: dict[str, Any] = asyncio.run(one()).json()
+    return told
+
+
+def test_a_space_is_explored_by_the_tables_that_can_be_fitted() -> None:
+    """The other is named with its reason; a budget by it is refused, one that names no table means the good one."""
+    tables = Tables()
+    tables.may.set()
+    app = make_app(tables.later)
+    ask = {"spec": "cifar_resnet20", "count": 40, "latency": True, "budgets": ["latency_ms<=60"]}
+    ambiguous = asked(app, "/api/budgets", {"budgets": ask["budgets"]})  # nobody has tried the tables yet
+    assert ambiguous["error"]["field"] == "budget"
+    first = asked(app, "/api/explore", {**ask, "budgets": []})
+    assert first["unfit"] == [{"where": BAD, "why": "no runs in the table"}]
+    assert f"latency_ms@{GOOD}" in first["values"] and f"latency_ms@{BAD}" not in first["values"]
+    drawn = asked(app, "/api/explore", ask)
+    assert drawn["values"] == first["values"]
+    assert [limit["quantity"] for limit in drawn["budgets"]] == [f"latency_ms@{GOOD}"]
+    for body, path in (({**ask, "budgets": [f"latency_ms<=60@{BAD}"]}, "/api/explore"),
+                       ({"budgets": [f"latency_ms<=60@{BAD}"]}, "/api/budgets")):  # fmt: skip
+        wrong = asked(app, path, body, "tr")["error"]
+        assert (wrong["field"], wrong["given"]) == ("budget", f"latency_ms<=60@{BAD}")
+        assert wrong["allowed"] == "yasaları kurulabilen bir tablo (no runs in the table)"
+    assert asked(app, "/api/explore", {**ask, "latency": False, "budgets": []})["unfit"] == []
+
+
+def test_a_budget_by_a_table_that_turns_out_unfit_is_refused() -> None:
+    """Not before the table was tried, for until then it may be as good as any."""
+    tables = Tables()
+    tables.may.set()
+    ask = {"spec": "cifar_resnet20", "count": 40, "latency": True, "budgets": [f"latency_ms<=60@{BAD}"]}
+    assert "laws can be fitted" in asked(make_app(tables.later), "/api/explore", ask)["error"]["allowed"]
+
+
 @pytest.fixture(scope="module")
 def studio() -> Iterator[tuple[str, Tables]]:
     tables = Tables()
@@ -136,6 +178,14 @@ def test_latency_in_the_page(visit: Visit, studio: tuple[str, Tables]) -> None:
     ms, wanted = (Clock().predict(spec).ms for spec in (shown, otoyol.parse("resnet18")))
     assert abs(ms / wanted - 1) <= 0.01
     assert f"{ms:.3g}" in rows.nth(1).inner_text()
+    page.locator("#tab-explore").click()
+    page.get_by_label("Predict latency").check()
+    page.wait_for_selector(f"text={BAD}: its laws cannot be fitted: no runs in the table")
+    assert page.locator(".panel-explore .wrong").is_hidden()
+    page.wait_for_function(
+        "name => document.querySelector('#explore-x').innerHTML.includes(name)", arg=f"latency_ms@{GOOD}"
+    )
+    page.locator("#tab-memory").click()
     # A table that there is not is put back, and told.
     page.evaluate("hash => { location.hash = hash; }", "v=1&spec=resnet18&pin=resnet34&equal=latency&table=ort,b2,t1")
     page.wait_for_function("() => document.querySelector('#said').textContent.includes('table')")

@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from conftest import serving
+from conftest import opened, serving
 
 Visit = Callable[..., Any]
 GO = "hash => { location.hash = hash; }"
-EXPLORE = "v=1&view=explore&spec=cifar_resnet20"
+EXPLORE = "view=explore&spec=cifar_resnet20"
 # Answers about the words of a language are kept back, or never come.
 HOLD_WORDS = """([path, ms, come]) => {
   const asked = window.fetch;
@@ -35,12 +35,6 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield url
 
 
-def opened(visit: Visit, address: str, state: str) -> Any:
-    page = visit(f"{address}/#{state}")
-    page.wait_for_selector("#panel-figures dd:not(:empty)")
-    return page
-
-
 def told(page: Any) -> str:
     page.wait_for_selector("table.front tbody button")
     return page.locator(".panel-explore .told").text_content()
@@ -50,7 +44,7 @@ def test_a_link_is_followed_by_explore(visit: Visit, address: str) -> None:
     page = opened(visit, address, f"{EXPLORE}&count=40&seed=1")
     first = told(page)
     link = f"{EXPLORE}&count=30&seed=2&budgets=macs<=60M&ranges=depth::20&x=params"
-    page.evaluate(GO, link)
+    page.evaluate(GO, f"v=1&{link}")
     page.wait_for_function("text => (document.querySelector('.told')?.textContent || text) !== text", arg=first)
     other = opened(visit, address, link)
     assert told(page) == told(other)
@@ -62,7 +56,7 @@ def test_a_link_is_followed_by_explore(visit: Visit, address: str) -> None:
 
 
 def test_a_link_is_followed_by_runs(visit: Visit, address: str) -> None:
-    page = opened(visit, address, "v=1&view=runs&files=a/metrics.csv")
+    page = opened(visit, address, "view=runs&files=a/metrics.csv")
     listed = page.locator(".panel-runs .files code")
     page.wait_for_selector(".panel-runs .files code:text-is('a/metrics.csv')")
     page.evaluate(GO, "v=1&view=runs&files=b/metrics.csv")
@@ -78,7 +72,7 @@ def test_a_link_is_followed_by_runs(visit: Visit, address: str) -> None:
 
 
 def test_a_link_is_checked_as_an_address_is(visit: Visit, address: str) -> None:
-    page = opened(visit, address, "v=1&spec=resnet18")
+    page = opened(visit, address, "spec=resnet18")
     page.evaluate(GO, "v=1&spec=resnet34&pin=resnet18&equal=latency&table=ort,b1,t2&block=9.4097&ask=nonsense")
     page.wait_for_selector("code.spec:text-is('resnet34')")
     assert page.get_by_label("Equal budget").input_value() == ""
@@ -89,7 +83,7 @@ def test_a_link_is_checked_as_an_address_is(visit: Visit, address: str) -> None:
 
 
 def test_what_the_page_writes_is_no_link(visit: Visit, address: str) -> None:
-    page = opened(visit, address, "v=1&spec=resnet50")
+    page = opened(visit, address, "spec=resnet50")
     page.evaluate("() => { document.querySelector('.panel-figures').dataset.mark = 'mine'; }")
     page.locator("[data-key='stage1.depths'] input[type=range]").focus()
     page.keyboard.press("ArrowRight")
@@ -100,7 +94,7 @@ def test_what_the_page_writes_is_no_link(visit: Visit, address: str) -> None:
 
 
 def test_a_language_that_does_not_come_is_let_go(visit: Visit, address: str) -> None:
-    page = opened(visit, address, "v=1&spec=resnet18")
+    page = opened(visit, address, "spec=resnet18")
     page.evaluate(HOLD_WORDS, ["/api/words/", 10, False])
     page.get_by_label("Language").select_option("tr")
     page.wait_for_function("() => document.querySelector('#said').textContent.includes('does not answer')")
@@ -112,7 +106,7 @@ def test_a_language_that_does_not_come_is_let_go(visit: Visit, address: str) -> 
 
 
 def test_the_language_wanted_last_is_the_one_that_is_shown(visit: Visit, address: str) -> None:
-    page = opened(visit, address, "v=1&spec=resnet18")
+    page = opened(visit, address, "spec=resnet18")
     page.evaluate(HOLD_WORDS, ["/api/words/tr", 500, True])
     page.get_by_label("Language").select_option("tr")
     page.get_by_label("Language").select_option("en")
@@ -123,7 +117,7 @@ def test_the_language_wanted_last_is_the_one_that_is_shown(visit: Visit, address
 
 
 def test_a_page_mounted_anew_leaves_no_listener_behind(visit: Visit, address: str) -> None:
-    page = opened(visit, address, "v=1&spec=resnet18")
+    page = opened(visit, address, "spec=resnet18")
     page.evaluate("""() => {
       const add = document.addEventListener.bind(document);
       window.added = [];
@@ -139,7 +133,7 @@ def test_a_page_mounted_anew_leaves_no_listener_behind(visit: Visit, address: st
 
 
 def test_a_cut_off_answer_is_a_server_that_has_gone(visit: Visit, address: str) -> None:
-    page = opened(visit, address, "v=1&spec=resnet18")
+    page = opened(visit, address, "spec=resnet18")
     page.evaluate("""() => {
       window.fetch = async () => new Response(new ReadableStream({ start(body) {
         body.enqueue(new TextEncoder().encode('{"spec": "res'));
@@ -153,7 +147,7 @@ def test_a_cut_off_answer_is_a_server_that_has_gone(visit: Visit, address: str) 
 
 
 def test_a_message_stays_as_long_as_the_last_one_is_new(visit: Visit, address: str) -> None:
-    page = opened(visit, address, "v=1&spec=resnet18")
+    page = opened(visit, address, "spec=resnet18")
     page.evaluate("""() => {
       const real = window.setTimeout.bind(window);
       window.setTimeout = (work, ms) => real(work, ms / 5);

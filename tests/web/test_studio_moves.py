@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import serving
+from conftest import opened, serving
 
 Visit = Callable[..., Any]
 # The server's answers are held back, so that two moves are made before the first of them is answered.
@@ -26,12 +26,6 @@ TWO_MOVES = """async () => {
 def address() -> Iterator[str]:
     with serving() as url:
         yield url
-
-
-def opened(visit: Visit, address: str, state: str) -> Any:
-    page = visit(f"{address}/#v=1&{state}")
-    page.wait_for_selector("#panel-figures dd:not(:empty)")
-    return page
 
 
 def test_moves_that_come_before_an_answer_are_kept(visit: Visit, address: str) -> None:

@@ -260,14 +260,16 @@ def test_the_address_tells_all_and_needs_no_server(visit: Visit, address: str) -
     assert asked == []
     wrong = page.evaluate(
         """async () => {
+          const KNOWN = { ask: ["preact", "attention"], lang: ["", "en"] };
           const { decode } = await import("/static/js/state.js");
           return ["#v=2&spec=resnet18", "#v=1&batch=0", "#v=1&spec=a%20b", "#v=1&spec=%E0%A4%A", "#v=1&nonsense=1",
-            "#v=1&block=0.4097", "#v=1&ask=whatever", "#v=1&ask=preact,", "#"]
-            .map((hash) => { const { state, wrong } = decode(hash); return [state.spec, state.batch, wrong]; });
+            "#v=1&block=0.4097", "#v=1&ask=whatever", "#v=1&ask=preact,", "#v=1&lang=xx",
+            "#v=1&ask=preact,attention", "#"]
+            .map((hash) => { const { state, wrong } = decode(hash, KNOWN); return [state.spec, state.batch, wrong]; });
         }"""
     )
-    names = ("v", "batch", "spec", "spec", "nonsense", "block", "ask", "ask")
-    assert wrong == [["resnet50", 1, [name]] for name in names] + [["resnet50", 1, []]]
+    names = ("v", "batch", "spec", "spec", "nonsense", "block", "ask", "ask", "lang")
+    assert wrong == [["resnet50", 1, [name]] for name in names] + [["resnet50", 1, []]] * 2
     for text in sorted(texts, key=len)[-3:]:
         page.goto(at(address, spec=text, batch=2))
         wait(page, text)
@@ -365,7 +367,8 @@ def test_numbers_are_written_as_the_library_writes_them(visit: Visit, address: s
         found = page.evaluate(
             """async ([asked, lang]) => {
               const { translator } = await import("/static/js/i18n.js");
-              const { number } = translator({}, lang);
+              const { languages } = await (await fetch("/api/choices")).json();
+              const { number } = translator({}, lang, languages[lang]);
               return asked.map(([value, form]) => number(value, form));
             }""",
             [asked, lang],
@@ -384,11 +387,11 @@ def test_a_baseline_that_cannot_be_is_told_and_let_go(visit: Visit, address: str
 
 def test_copies_and_the_report_leave_the_page(visit: Visit, address: str) -> None:
     design = "resnet18@attention=eca"
-    page = visit(at(address, spec=design, batch=2))
+    page = visit(at(address, spec=design, batch=2, dtype="float64"))
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     wait(page, design)
     page.locator(".menu > summary").click()
-    wanted = code(otoyol.parse(design), 2, "float32", "momentum")
+    wanted = code(otoyol.parse(design), 2, "float64", "momentum")
     for key in ("text", "yaml", "python", "cli"):
         page.locator(f"[data-take={key}]").click()
         until(page, f"document.querySelector('.preview').textContent === {json.dumps(wanted[key])}")
@@ -402,6 +405,7 @@ def test_copies_and_the_report_leave_the_page(visit: Visit, address: str) -> Non
     assert download.value.suggested_filename == "report.html"
     html = download.value.path().read_text(encoding="utf-8")
     assert html.startswith("<!DOCTYPE html>") and design in html
+    assert "2 images of 3×224×224, float64" in html
     page.keyboard.press("Escape")
     assert not page.locator(".sheet").is_visible()
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from conftest import serving
+from conftest import opened, serving
 
 from otoyol.cost import training
 from otoyol.spec import parse
@@ -32,12 +32,6 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         (folder / name / "result.json").write_text(json.dumps({"spec": spec, "accuracy": 0.75}))
     with serving(folder=folder) as url:
         yield url
-
-
-def opened(visit: Visit, address: str, state: str) -> Any:
-    page = visit(f"{address}/#v=1&{state}")
-    page.wait_for_selector("#panel-figures dd:not(:empty)")
-    return page
 
 
 def wrong_groups(page: Any, value: str = "3") -> Any:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from conftest import serving
+from conftest import opened, serving
 
 import otoyol
 
@@ -20,12 +20,6 @@ def address() -> Iterator[str]:
         yield url
 
 
-def opened(visit: Visit, address: str, spec: str) -> Any:
-    page = visit(f"{address}/#v=1&spec={spec}")
-    page.wait_for_selector(f"code.spec:text-is('{otoyol.to_text(otoyol.parse(spec))}')")
-    return page
-
-
 def entered(page: Any, key: str, text: str) -> Any:
     entry = page.locator(f"[data-key='{key}'] input[type=text]")
     entry.fill(text)
@@ -35,7 +29,7 @@ def entered(page: Any, key: str, text: str) -> Any:
 
 @pytest.mark.parametrize("text", ["1,5", " 3 / 2 ", "1.5"])
 def test_a_ratio_with_a_decimal_comma(visit: Visit, address: str, text: str) -> None:
-    page = opened(visit, address, "resnet50")
+    page = opened(visit, address, "spec=resnet50")
     entry = entered(page, "expansion", text)
     page.wait_for_selector("code.spec:text-is('resnet50@expansion=3/2')")
     assert entry.input_value() in ("1.5", "3/2")
@@ -43,7 +37,7 @@ def test_a_ratio_with_a_decimal_comma(visit: Visit, address: str, text: str) -> 
 
 @pytest.mark.parametrize("text", ["24, 24, 64", "24 24 64", "24x24x64", "24;24-64 "])
 def test_a_list_as_people_write_lists(visit: Visit, address: str, text: str) -> None:
-    page = opened(visit, address, "resnet50@stem=deep")
+    page = opened(visit, address, "spec=resnet50@stem=deep")
     page.locator("[data-group=stem] > summary").click()
     entry = entered(page, "stem.widths", text)
     wanted = otoyol.to_text(otoyol.parse("resnet50@stem=deep,stem.widths=24-24-64"))
@@ -52,7 +46,7 @@ def test_a_list_as_people_write_lists(visit: Visit, address: str, text: str) -> 
 
 
 def test_slots_with_blanks(visit: Visit, address: str) -> None:
-    page = opened(visit, address, "resnet50")
+    page = opened(visit, address, "spec=resnet50")
     page.locator("[data-key=block] select").select_option(label="own slots…")
     entered(page, "block", SLOTS)
     wanted = otoyol.to_text(otoyol.parse("resnet50@block=norm.act/conv1.norm.act.conv3.norm.act.conv1//x4"))
@@ -60,7 +54,7 @@ def test_slots_with_blanks(visit: Visit, address: str) -> None:
 
 
 def test_what_no_text_can_hold_is_told_and_mended_where_it_was_typed(visit: Visit, address: str) -> None:
-    page = opened(visit, address, "resnet50")
+    page = opened(visit, address, "spec=resnet50")
     entry = entered(page, "expansion", "1;5")
     page.wait_for_selector("[data-key=expansion] .wrong:not([hidden])")
     assert entry.get_attribute("aria-invalid") == "true"

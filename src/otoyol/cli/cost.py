@@ -119,6 +119,7 @@ def _part(name: str, part: Count, total: Count, by: By, lang: str) -> tuple[str,
 def _conventions(spec: Spec, as_json: bool, lang: str) -> None:
     """The difference table: what every tool prints for this design, and of what the difference consists."""
     from otoyol.cost.conventions import explain_table, part_text
+    from otoyol.cost.conventions.quantities import in_words
 
     rows = explain_table(spec)
     if as_json:
@@ -136,7 +137,7 @@ def _conventions(spec: Spec, as_json: bool, lang: str) -> None:
                     "parts": [part._asdict() for part in row.parts],
                     "params": row.params,
                     "activations": row.activations,
-                    "why": row.convention.why[lang],
+                    "why": in_words(row.convention.why, lang),
                 }
                 for row in rows
             ]
@@ -153,7 +154,8 @@ def _conventions(spec: Spec, as_json: bool, lang: str) -> None:
         for row in rows
     ]
     whys = dict.fromkeys(
-        f"  {row.convention.name}: {row.convention.why[lang]} {row.convention.wrong[lang]}".rstrip() for row in rows
+        f"  {row.convention.name}: {in_words(row.convention.why, lang)} {in_words(row.convention.wrong, lang)}".rstrip()
+        for row in rows
     )
     write(
         [

@@ -123,10 +123,12 @@ def _said(error: OtoyolError, tokens: Sequence[str]) -> str:
     """The error in the language of the command, where its words are known in it."""
     from otoyol.cli.words import language
     from otoyol.explain.refusal import sentence
+    from otoyol.explain.text import LANGUAGES
 
     asked = " ".join(tokens).replace("--lang=", "--lang ").split()
     chosen = asked[asked.index("--lang") + 1 :][:1] if "--lang" in asked else []
-    return sentence(str(error), language("tr" if chosen == ["tr"] else "en" if chosen else None))
+    known = chosen and chosen[0] in LANGUAGES
+    return sentence(str(error), language(chosen[0] if known else "en" if chosen else None))
 
 
 def _short(message: str) -> str:

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
 from otoyol.cli.words import language, word
+from otoyol.explain import ANSWERED
+from otoyol.explain.text import LANGUAGES
+
+if TYPE_CHECKING:  # which takes no words that are known at run time alone
+    Language = str
+    Question = str
+else:
+    Language = Literal[LANGUAGES]
+    Question = Literal[(*ANSWERED, "all")]
 
 
 def option(key: str, *names: str) -> Parameter:
@@ -17,7 +26,7 @@ def option(key: str, *names: str) -> Parameter:
 SpecText = Annotated[str, option("spec")]
 SpecTexts = Annotated[tuple[str, ...], option("specs")]
 Json = Annotated[bool, option("json", "--json")]
-Lang = Annotated[Literal["en", "tr"] | None, option("lang", "--lang")]
+Lang = Annotated[Language | None, option("lang", "--lang")]
 Equal = Literal["macs", "params", "activations", "train_bytes", "training_bytes", "train_bytes_lean",
                 "peak_inference_bytes", "latency"]  # fmt: skip
 Vary = Annotated[Literal["widths", "depths", "both"], option("vary", "--vary")]

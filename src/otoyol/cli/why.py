@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 from otoyol.cli.inputs import label, read_spec
-from otoyol.cli.options import Json, Lang, SpecText, option
+from otoyol.cli.options import Json, Lang, Question, SpecText, option
 from otoyol.cli.output import Heading, Item, Table, write, write_json
 from otoyol.cli.words import language, word
 
 if TYPE_CHECKING:
     from otoyol.explain import Answer
-
-Question = Literal["bottleneck", "expansion", "preact", "projection", "attention", "highway", "all"]
 
 
 def why(
@@ -21,7 +19,7 @@ def why(
     from otoyol import explain
 
     design, tongue = read_spec(spec), language(lang)
-    names = (*explain.QUESTIONS, "highway") if question == "all" else (question,)
+    names = explain.ANSWERED if question == "all" else (question,)
     answers = [explain.why(name, design, tongue) for name in names]
     if json:
         rows = [{"spec": label(design), **answer.to_mapping()} for answer in answers]

@@ -6,18 +6,17 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from otoyol.explain.text import number, say
+from otoyol.explain.text import language_of, number, say
 
 ENVIRONMENT = ("OTOYOL_LANG", "LC_ALL", "LC_MESSAGES", "LANG")
 
 
 def language(chosen: str | None = None, environment: Mapping[str, str] = os.environ) -> str:
-    """``chosen``, or the language of the first variable of :data:`ENVIRONMENT` that is set: ``tr`` for Turkish,
-    ``en`` for any other."""
+    """``chosen``, or the language of the first variable of :data:`ENVIRONMENT` that is set."""
     if chosen:
         return chosen
     first = next((environment[name] for name in ENVIRONMENT if environment.get(name)), "en")
-    return "tr" if first.lower().startswith("tr") else "en"
+    return language_of(first)
 
 
 def word(key: str, lang: str, **facts: Any) -> str:

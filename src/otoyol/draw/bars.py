@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from otoyol.draw import labels
-from otoyol.draw.costs import Metric, Table, stage_table, unit_of
-from otoyol.draw.labels import number, say
+from otoyol.draw.costs import Metric, Table, metric_title, stage_table, unit_of
+from otoyol.draw.labels import number
 from otoyol.draw.layout import MARGIN
 from otoyol.draw.svg import Drawing, Theme, text_width, uid_of, wrap
 from otoyol.spec import Spec
@@ -17,18 +17,20 @@ SERIES = 6  # fills that differ by hue and by pattern
 
 
 def bars_svg(
-    specs: Sequence[Spec], metric: Metric = "macs", lang: str = "en", theme: Theme = "auto", uid: str | None = None
-) -> str:
-    """One bar a stage and design, labelled with its figure and its share of the design's total.
+    specs: Sequence[Spec], metric: Metric = "macs", lang: str = "en", theme: Theme = "auto", uid: str | None = None, *,
+    batch: int = 1, dtype: str = "float32",
+) -> str:  # fmt: skip
+    """One bar a stage and design, labelled with its figure for ``batch`` images in ``dtype`` and its share of the
+    design's total.
 
     ``uid`` prefixes the ids, where the same picture stands twice in one page.
     """
     labels.check_lang(lang)
-    return draw_bars(stage_table(specs, metric, lang), metric, lang, theme, uid)
+    return draw_bars(stage_table(specs, metric, lang, batch, dtype), metric, lang, theme, uid)
 
 
 def draw_bars(table: Table, metric: Metric, lang: str, theme: Theme, uid: str | None) -> str:
-    title = say(f"draw.metric.{metric}", lang)
+    title = metric_title(metric, lang, table.batch, table.dtype)
     uid = uid or uid_of("bars", metric, lang, theme, table)
     d = Drawing(uid, theme, f"{title}: {', '.join(table.names)}", _in_words(table, metric, lang))
     left = MARGIN + max(text_width(part) for part in table.parts) + 14

@@ -20,7 +20,7 @@ METRICS: tuple[Metric, ...] = get_args(Metric)
 
 class Part(NamedTuple):
     """A part of one design: ``stage`` counts from 0 and is -1 for ``stem`` and ``head`` (all that follows the last
-    stage). ``output`` is channels, height and width. Costs are for one image in float32."""
+    stage). ``output`` is channels, height and width. Costs are for the batch that was asked for."""
 
     kind: Kind
     stage: int
@@ -36,11 +36,13 @@ class Part(NamedTuple):
 
 
 class Table(NamedTuple):
-    """``values[design][part]``; None where a design has no such part."""
+    """``values[design][part]`` for ``batch`` images in ``dtype``; None where a design has no such part."""
 
     names: tuple[str, ...]
     parts: tuple[str, ...]
     values: tuple[tuple[int | None, ...], ...]
+    batch: int = 1
+    dtype: str = "float32"
 
     @property
     def totals(self) -> tuple[int, ...]:
@@ -48,9 +50,9 @@ class Table(NamedTuple):
 
 
 @lru_cache(maxsize=32)
-def part_costs(spec: Spec) -> tuple[Part, ...]:
-    """Stem, stages, head; their costs add up to those of ``otoyol.cost.count(spec)``."""
-    costs = by(spec, "stage")
+def part_costs(spec: Spec, batch: int = 1, dtype: str = "float32") -> tuple[Part, ...]:
+    """Stem, stages, head; their costs add up to those of ``otoyol.cost.count``. Raises SpecError."""
+    costs = by(spec, "stage", batch=batch, dtype=dtype)
     outputs: dict[str, tuple[int, int, int]] = {}
     for op in lower(spec).ops:
         if op.slot != "tap":
@@ -70,7 +72,9 @@ def _part(
     return Part(kind, stage, blocks, output, *(sum(getattr(costs[key], name) for key in keys) for name in METRICS))
 
 
-def stage_table(specs: Sequence[Spec], metric: Metric, lang: str) -> Table:
+def stage_table(
+    specs: Sequence[Spec], metric: Metric, lang: str, batch: int = 1, dtype: str = "float32"
+) -> Table:  # fmt: skip
     """One metric of several designs over the same parts. Raises SpecError for another metric or no design."""
     if metric not in METRICS:
         raise SpecError("metric", metric, ", ".join(METRICS))
@@ -80,10 +84,15 @@ def stage_table(specs: Sequence[Spec], metric: Metric, lang: str) -> Table:
     columns: list[tuple[Kind, int]] = [("stem", -1), *(("stage", i) for i in range(stages)), ("head", -1)]
     values = []
     for spec in specs:
-        have = {(part.kind, part.stage): getattr(part, metric) for part in part_costs(spec)}
+        have = {(part.kind, part.stage): getattr(part, metric) for part in part_costs(spec, batch, dtype)}
         values.append(tuple(have.get(column) for column in columns))
     parts = tuple(say(f"draw.part.{kind}", lang, stage=stage + 1) for kind, stage in columns)
-    return Table(tuple(labels.spec_name(spec) for spec in specs), parts, tuple(values))
+    return Table(tuple(labels.spec_name(spec) for spec in specs), parts, tuple(values), batch, dtype)
+
+
+def metric_title(metric: Metric, lang: str, batch: int = 1, dtype: str = "float32") -> str:
+    """What the metric's figures are of, and for how many images of which type."""
+    return say(f"draw.metric.{metric}", lang, batch=batch, dtype=dtype)
 
 
 def unit_of(metric: Metric) -> str:

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from otoyol.draw import labels
-from otoyol.draw.costs import METRICS, Metric, Table, stage_table, unit_of
-from otoyol.draw.labels import number, say
+from otoyol.draw.costs import METRICS, Metric, Table, metric_title, stage_table, unit_of
+from otoyol.draw.labels import number
 from otoyol.draw.svg import PALETTE
 from otoyol.errors import MissingExtraError, SpecError
 from otoyol.spec import Spec
@@ -77,7 +77,7 @@ def _panel(axes: Any, table: Table, metric: Metric, lang: str) -> None:
             left, [value or 0 for value in row], each * 0.94, label=_short(name), edgecolor="white", linewidth=0.4,
             color=PALETTE[f"series{series % len(HATCHES)}"][0], hatch=HATCHES[series % len(HATCHES)],
         )  # fmt: skip
-    axes.set_title(say(f"draw.metric.{metric}", lang), fontsize=10.5, loc="left")
+    axes.set_title(metric_title(metric, lang), fontsize=10.5, loc="left")
     many = len(table.parts) > 8
     axes.set_xticks(range(len(table.parts)), table.parts, fontsize=9, rotation=60 if many else 0)
     if unit == "bytes":

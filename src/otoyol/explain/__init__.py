@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from otoyol.spec import Spec
 
 QUESTIONS = ("bottleneck", "expansion", "preact", "projection", "attention")
-_ANSWERED = (*QUESTIONS, "highway")  # each by the module of its name
+ANSWERED = (*QUESTIONS, "highway")  # each by the module of its name
 
 
 def why(question: str, spec: Spec, lang: str = "en") -> Answer:
@@ -27,8 +27,8 @@ def why(question: str, spec: Spec, lang: str = "en") -> Answer:
     Totals are for one image in float32. Where the design has none of the thing asked about, the answer counts what
     it would cost. Raises SpecError for an unknown question or language.
     """
-    if question not in _ANSWERED:
-        raise SpecError("question", question, ", ".join(_ANSWERED))
+    if question not in ANSWERED:
+        raise SpecError("question", question, ", ".join(ANSWERED))
     if lang not in LANGUAGES:
         raise SpecError("lang", lang, " or ".join(LANGUAGES))
     # Imported when asked: the catalogue alone must stay quick to import.

@@ -1,5 +1,7 @@
 """The catalogue: sentences by key, one TOML file a language, and numbers as each language writes them.
 
+A file laid beside the others is one more language: nothing else names them.
+
 Catalogues hold the same keys and the same placeholders. A placeholder is a Python format field whose numbers are
 localised: ``{n}`` 1,179,648 (tr 1.179.648) · ``{n:d}`` 2048, ungrouped · ``{x:.1f}`` 16.9 (tr 16,9) ·
 ``{share:.1%}`` 5.3% (tr %5,3) · ``{macs:si}`` 4.09 G · ``{n:bytes}`` 21.2 MiB · ``{n:# block|# blocks}`` the first
@@ -18,25 +20,29 @@ from typing import Any, NamedTuple
 
 from otoyol.errors import SpecError
 
+LANGUAGES = tuple(sorted(path.stem for path in Path(__file__).parent.glob("*.toml")))
+_SI = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
+_BYTES = ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"))
+
 
 class Locale(NamedTuple):
-    """How a language writes numbers."""
+    """What a language calls itself, and how it writes numbers: the table ``[locale]`` of its catalogue."""
 
+    name: str
     group: str
     point: str
     percent: str
 
 
-LOCALES = {"en": Locale(",", ".", "{}%"), "tr": Locale(".", ",", "%{}")}
-LANGUAGES = tuple(LOCALES)
-_SI = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
-_BYTES = ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"))
+def language_of(tag: str) -> str:
+    """The language that a tag such as ``en-GB`` or ``tr_TR.UTF-8`` begins with; English where there is none."""
+    return max((lang for lang in LANGUAGES if tag.lower().startswith(lang)), key=len, default="en")
 
 
 def say(key: str, lang: str = "en", /, **facts: Any) -> str:
     """The sentence ``key`` (``table.name``) in ``lang`` with its facts. Raises SpecError for an unknown language."""
     sentence = chapter(lang, key.partition(".")[0])[key]
-    return _Localised(LOCALES[lang]).vformat(sentence, (), facts) if facts or "{" in sentence else sentence
+    return _Localised(locale(lang)).vformat(sentence, (), facts) if facts or "{" in sentence else sentence
 
 
 @cache
@@ -48,14 +54,28 @@ def catalogue(lang: str) -> Mapping[str, str]:
 @cache
 def chapter(lang: str, name: str) -> Mapping[str, str]:
     """The sentences whose keys begin with ``name``: a command reads its own words and not the whole catalogue."""
-    tables = re.split(r"^(?=\[)", _text(lang), flags=re.MULTILINE)
-    own = "".join(table for table in tables if re.match(rf"\[{re.escape(name)}[.\]]", table))
-    return dict(_flat(tomllib.loads(own), ""))
+    return dict(_flat(tomllib.loads(_own(lang, name)), ""))
+
+
+@cache
+def locale(lang: str) -> Locale:
+    """How ``lang`` writes numbers. Raises SpecError for an unknown language."""
+    return Locale(**tomllib.loads(_own(lang, "locale"))["locale"])
+
+
+def _own(lang: str, name: str) -> str:
+    """The text of the tables ``[name]`` and ``[name.…]``."""
+    return "".join(table for table in _tables(lang) if re.match(rf"\[{re.escape(name)}[.\]]", table))
+
+
+@cache
+def _tables(lang: str) -> tuple[str, ...]:
+    return tuple(re.split(r"^(?=\[)", _text(lang), flags=re.MULTILINE))
 
 
 @cache
 def _text(lang: str) -> str:
-    if lang not in LOCALES:
+    if lang not in LANGUAGES:
         raise SpecError("lang", lang, " or ".join(LANGUAGES))
     return Path(__file__).with_name(f"{lang}.toml").read_text(encoding="utf-8")
 
@@ -75,7 +95,7 @@ def placeholders(sentence: str) -> set[str]:
 
 def number(value: float, lang: str = "en", spec: str = "") -> str:
     """A number as ``lang`` writes it; ``spec`` as in a placeholder."""
-    return _Localised(LOCALES[lang]).format_field(value, spec)
+    return _Localised(locale(lang)).format_field(value, spec)
 
 
 class _Localised(Formatter):

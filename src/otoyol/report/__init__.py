@@ -18,27 +18,30 @@ from otoyol.draw.labels import check_lang, spec_name
 from otoyol.errors import SpecError
 from otoyol.explain.text import catalogue, say
 from otoyol.report.section import Image, Section, image_file
-from otoyol.report.tables import Grid, grid
+from otoyol.report.tables import Counted, Grid, grid
 from otoyol.report.view import LETTERS, comparison_view, design_view
 from otoyol.spec import Spec
 from otoyol.spec.files import write_text
 
 
 def html(
-    specs: Sequence[Spec], lang: str = "en", *, date: str | None = None, command: str | None = None,
-    title: str | None = None, lead: str = "", made: str = "", sections: Sequence[Section] = (),
+    specs: Sequence[Spec], lang: str = "en", *, batch: int = 1, dtype: str = "float32", date: str | None = None,
+    command: str | None = None, title: str | None = None, lead: str = "", made: str = "",
+    sections: Sequence[Section] = (),
 ) -> str:  # fmt: skip
     """The report as one HTML document that needs nothing else: no script, no network, no other file.
 
-    Several designs are compared with the first. ``date`` (ISO, by default today's in UTC) and ``command`` are what
-    the page says of its making; equal arguments give equal text. ``sections`` come before the designs; ``title``,
-    ``lead`` and ``made`` (how the page was made) take the place of the usual words. Raises SpecError for no design,
-    too many, or an unknown language.
+    Costs are for ``batch`` images in ``dtype``; what other tools count and the answers to questions are for one image
+    in float32. Several designs are compared with the first. ``date`` (ISO, by default today's in UTC) and ``command``
+    are what the page says of its making; equal arguments give equal text. ``sections`` come before the designs;
+    ``title``, ``lead`` and ``made`` (how the page was made) take the place of the usual words. Raises SpecError for no
+    design, too many, an unknown language, or a batch or dtype that cannot be.
     """
     check_lang(lang)
     specs = list(specs)
     if not 1 <= len(specs) <= len(LETTERS):
         raise SpecError("specs", f"{len(specs)} designs", f"1 to {len(LETTERS)}")
+    counted = Counted(batch, dtype)
     names = [spec_name(spec) for spec in specs]
     title = title or (
         say("report.title.one", lang, name=names[0])
@@ -52,12 +55,12 @@ def html(
         style=_style(),
         version=__version__,
         date=date or datetime.datetime.now(datetime.UTC).date().isoformat(),
-        command=command or shlex.join(["otoyol", "report", *names, "--lang", lang]),
-        designs=[design_view(spec, i, len(specs), lang) for i, spec in enumerate(specs)],
+        command=command or shlex.join(["otoyol", "report", *names, *_options(counted), "--lang", lang]),
+        designs=[design_view(spec, i, len(specs), lang, counted) for i, spec in enumerate(specs)],
         lead=lead,
         made=made,
         sections=sections,
-        comparison=comparison_view(specs, lang) if len(specs) > 1 else None,
+        comparison=comparison_view(specs, lang, counted) if len(specs) > 1 else None,
     )  # fmt: skip
 
 
@@ -66,11 +69,21 @@ def write(
     path: str | os.PathLike[str],
     lang: str = "en",
     *,
+    batch: int = 1,
+    dtype: str = "float32",
     date: str | None = None,
     command: str | None = None,
 ) -> None:
     """Write :func:`html` to ``path``; the file appears whole or not at all. Raises OtoyolError."""
-    write_text(path, html(specs, lang, date=date, command=command))
+    write_text(path, html(specs, lang, batch=batch, dtype=dtype, date=date, command=command))
+
+
+def _options(counted: Counted) -> list[str]:
+    """As the command line takes them; usual values are left out."""
+    usual = Counted()._asdict()
+    return [
+        word for name, value in counted._asdict().items() if value != usual[name] for word in (f"--{name}", f"{value}")
+    ]
 
 
 @cache

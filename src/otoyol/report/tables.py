@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from otoyol.audit import highway
 from otoyol.cost import count
 from otoyol.cost.conventions import explain_table, part_text
+from otoyol.cost.conventions.quantities import in_words
 from otoyol.draw.costs import part_costs
 from otoyol.draw.labels import shape
 from otoyol.explain import Table
@@ -82,9 +84,19 @@ def write(quantity: str, value: float, lang: str) -> str:
     return number(value, lang, QUANTITIES[quantity])
 
 
-def quantities(spec: Spec) -> dict[str, float]:
-    """Every quantity of :data:`QUANTITIES` for one image in float32."""
-    cost, path = count(spec), highway(spec)
+class Counted(NamedTuple):
+    """What the costs are counted for: ``batch`` images in ``dtype``."""
+
+    batch: int = 1
+    dtype: str = "float32"
+
+
+ONE_IMAGE = Counted()
+
+
+def quantities(spec: Spec, counted: Counted) -> dict[str, float]:
+    """Every quantity of :data:`QUANTITIES`. Raises SpecError."""
+    cost, path = count(spec, batch=counted.batch, dtype=counted.dtype), highway(spec)
     return {
         "params": cost.params,
         "buffers": cost.buffers,
@@ -103,20 +115,24 @@ def quantities(spec: Spec) -> dict[str, float]:
     }
 
 
-def totals(spec: Spec, lang: str) -> Grid:
+def totals(spec: Spec, lang: str, counted: Counted) -> Grid:
     rows = []
-    for name, value in quantities(spec).items():
+    for name, value in quantities(spec, counted).items():
         rows.append(
-            (say(f"report.quantity.{name}", lang), write(name, value, lang), say(f"report.meaning.{name}", lang))
+            (
+                say(f"report.quantity.{name}", lang),
+                write(name, value, lang),
+                say(f"report.meaning.{name}", lang, dtype=counted.dtype),
+            )
         )
     header = _head(lang, "value", "meaning")
-    caption = say("report.caption.totals", lang, input=spec.input.text.replace("x", "×"))
+    caption = say("report.caption.totals", lang, input=spec.input.text.replace("x", "×"), **counted._asdict())
     return Grid(caption, (say("report.quantity_head", lang), *header), tuple(rows))
 
 
-def stages(spec: Spec, lang: str) -> Grid:
+def stages(spec: Spec, lang: str, counted: Counted) -> Grid:
     """One row a part (stem, stages, what follows them) and their sum."""
-    parts = part_costs(spec)
+    parts = part_costs(spec, *counted)
     params, macs = sum(p.params for p in parts), sum(p.macs for p in parts)
     rows = []
     for part in parts:
@@ -137,7 +153,7 @@ def stages(spec: Spec, lang: str) -> Grid:
         number(sum(p.train_bytes for p in parts), lang, "bytes"),
     )  # fmt: skip
     header = _head(lang, "part", "output", "blocks", "params", "share", "macs", "share", "activations", "train_bytes")
-    return Grid(say("report.caption.stages", lang), header, tuple(rows), total)
+    return Grid(say("report.caption.stages", lang, **counted._asdict()), header, tuple(rows), total)
 
 
 def taps(spec: Spec, lang: str) -> Grid:
@@ -167,13 +183,13 @@ def conventions(spec: Spec, lang: str) -> Grid:
 
 def convention_notes(spec: Spec, lang: str) -> Grid:
     notes = {row.convention.tool: row.convention for row in explain_table(spec)}
-    rows = tuple((tool, row.why[lang], row.wrong[lang]) for tool, row in notes.items())
+    rows = tuple((tool, in_words(row.why, lang), in_words(row.wrong, lang)) for tool, row in notes.items())
     return Grid(say("report.caption.notes", lang), _head(lang, "tool", "why", "wrong"), rows)
 
 
-def comparison(specs: Sequence[Spec], lang: str) -> tuple[Row, ...]:
+def comparison(specs: Sequence[Spec], lang: str, counted: Counted = ONE_IMAGE) -> tuple[Row, ...]:
     """A row a quantity, a cell a design, each with its change against the first."""
-    columns = [quantities(spec) for spec in specs]
+    columns = [quantities(spec, counted) for spec in specs]
     rows = []
     for name in QUANTITIES:
         values = [column[name] for column in columns]

@@ -11,14 +11,14 @@ from otoyol.audit import highway
 from otoyol.cost import count
 from otoyol.draw import block_svg, network_svg
 from otoyol.draw.bars import bars_svg
-from otoyol.draw.costs import METRICS, Metric
+from otoyol.draw.costs import METRICS, Metric, metric_title
 from otoyol.draw.labels import spec_name
 from otoyol.draw.network import stage_runs
 from otoyol.explain import Answer, audit, why_all
 from otoyol.explain.text import number, say
 from otoyol.ops import lower
 from otoyol.report import tables
-from otoyol.report.tables import Grid
+from otoyol.report.tables import Counted, Grid
 from otoyol.spec import Spec, dumps
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -49,6 +49,7 @@ class Design:
     short: str
     text: str
     yaml: str
+    counted: str
     facts: tuple[Fact, ...]
     network: Markup
     blocks: tuple[Picture, ...]
@@ -70,7 +71,7 @@ class Comparison:
     charts: tuple[Picture, ...]
 
 
-def design_view(spec: Spec, position: int, designs: int, lang: str) -> Design:
+def design_view(spec: Spec, position: int, designs: int, lang: str, counted: Counted) -> Design:
     """Everything about one design. ``position`` counts from 0; a design that is alone has no letter."""
     name = spec_name(spec)
     letter = LETTERS[position] if designs > 1 else ""
@@ -83,13 +84,14 @@ def design_view(spec: Spec, position: int, designs: int, lang: str) -> Design:
         short=name if len(name) <= SHORT else name[: SHORT - 1] + "…",
         text=name,
         yaml=dumps(spec),
-        facts=_facts(spec, lang),
+        counted=say("report.counted", lang, input=spec.input.text.replace("x", "×"), **counted._asdict()),
+        facts=_facts(spec, lang, counted),
         network=_safe(network_svg(spec, lang, uid=f"{uid}-network")),
         blocks=blocks,
         more_blocks=more,
-        totals=tables.totals(spec, lang),
-        stages=tables.stages(spec, lang),
-        bars=() if designs > 1 else _charts([spec], ("macs", "train_bytes"), uid, lang),
+        totals=tables.totals(spec, lang, counted),
+        stages=tables.stages(spec, lang, counted),
+        bars=() if designs > 1 else _charts([spec], ("macs", "train_bytes"), uid, lang, counted),
         conventions=tables.conventions(spec, lang),
         convention_notes=tables.convention_notes(spec, lang),
         taps=tables.taps(spec, lang),
@@ -98,10 +100,12 @@ def design_view(spec: Spec, position: int, designs: int, lang: str) -> Design:
     )
 
 
-def comparison_view(specs: Sequence[Spec], lang: str) -> Comparison:
+def comparison_view(specs: Sequence[Spec], lang: str, counted: Counted) -> Comparison:
     """Totals side by side, changes against the first design, and bars for every cost."""
     return Comparison(
-        say("report.caption.compare", lang), tables.comparison(specs, lang), _charts(specs, METRICS, "compare", lang)
+        say("report.caption.compare", lang, **counted._asdict()),
+        tables.comparison(specs, lang, counted),
+        _charts(specs, METRICS, "compare", lang, counted),
     )
 
 
@@ -110,10 +114,12 @@ def _safe(svg: str) -> Markup:
     return Markup(svg)  # noqa: S704
 
 
-def _charts(specs: Sequence[Spec], metrics: Sequence[Metric], uid: str, lang: str) -> tuple[Picture, ...]:
+def _charts(
+    specs: Sequence[Spec], metrics: Sequence[Metric], uid: str, lang: str, counted: Counted
+) -> tuple[Picture, ...]:
     return tuple(
-        Picture(_safe(bars_svg(specs, metric, lang, uid=f"{uid}-{metric.replace('_', '-')}")),
-                say(f"draw.metric.{metric}", lang))
+        Picture(_safe(bars_svg(specs, metric, lang, uid=f"{uid}-{metric.replace('_', '-')}", **counted._asdict())),
+                metric_title(metric, lang, *counted))
         for metric in metrics
     )  # fmt: skip
 
@@ -133,9 +139,10 @@ def _block_pictures(spec: Spec, uid: str, lang: str) -> tuple[tuple[Picture, ...
     return tuple(first), tuple(rest)
 
 
-def _facts(spec: Spec, lang: str) -> tuple[Fact, ...]:
+def _facts(spec: Spec, lang: str, counted: Counted) -> tuple[Fact, ...]:
     """The figures that an engineer looks for first."""
-    cost, path, last = count(spec), highway(spec), lower(spec).taps[-1]
+    cost = count(spec, batch=counted.batch, dtype=counted.dtype)
+    path, last = highway(spec), lower(spec).taps[-1]
 
     def fact(name: str, value: str, note: str = "") -> Fact:
         return Fact(say(f"report.quantity.{name}", lang), value, note)

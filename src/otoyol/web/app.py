@@ -10,6 +10,7 @@ from fastapi import APIRouter, FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 
 from otoyol.errors import OtoyolError
+from otoyol.explain.refusal import sentence
 from otoyol.web import designs, page, runs, searches
 from otoyol.web.guard import LOOPBACK, Guard
 from otoyol.web.reply import reader, reply, told
@@ -49,6 +50,7 @@ async def _refused(request: Request, error: Exception) -> Response:
     )
 
 
-async def _no_such(_: Request, error: Exception) -> Response:
+async def _no_such(request: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 500
-    return reply({"error": {"message": str(getattr(error, "detail", error))}}, status)
+    message = sentence(str(getattr(error, "detail", error)), reader(request))
+    return reply({"error": {"message": message}}, status)

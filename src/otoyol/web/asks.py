@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from otoyol.cost.count import MAX_BATCH, DType
 from otoyol.cost.training import Optimizer
 from otoyol.errors import SpecError
+from otoyol.explain import ANSWERED, LANGUAGES
 from otoyol.search.match import Quantity
 from otoyol.spec.data import loads
 from otoyol.spec.refusal import spec_error
@@ -16,7 +17,13 @@ from otoyol.spec.text import MAX_TEXT
 
 Model = TypeVar("Model", bound=BaseModel)
 SpecText = Annotated[str, Field(max_length=MAX_TEXT)]
-Lang = Literal["en", "tr"]
+if TYPE_CHECKING:  # which takes no words that are known at run time alone
+    Lang = str
+    Question = str
+else:
+    Lang = Literal[LANGUAGES]
+    Question = Literal[ANSWERED]
+Batch = Annotated[int, Field(ge=1, le=MAX_BATCH, strict=True)]
 Index = Annotated[int, Field(ge=0, le=4_096, strict=True)]
 
 
@@ -41,22 +48,19 @@ PartName = Literal[
 ]
 
 
-Question = Literal["bottleneck", "expansion", "preact", "projection", "attention", "highway"]
-
-
 class DesignAsk(Ask):
     """One design and the parts of its description that are wanted. ``block`` is (stage, block) from 0, ``op`` an
     operator's name; ``questions`` are those that ``answers`` answers."""
 
     spec: SpecText
     parts: Annotated[tuple[PartName, ...], Field(max_length=16)] = ("figures", "stages")
-    batch: Annotated[int, Field(ge=1, le=MAX_BATCH, strict=True)] = 1
+    batch: Batch = 1
     dtype: DType = "float32"
     optimizer: Optimizer = "momentum"
     lang: Lang = "en"
     block: tuple[Index, Index] | None = None
     op: Annotated[str, Field(max_length=80)] = ""
-    questions: Annotated[tuple[Question, ...], Field(max_length=8)] = ()
+    questions: Annotated[tuple[Question, ...], Field(max_length=len(ANSWERED))] = ()
     match: MatchAsk | None = None
 
 
@@ -70,6 +74,8 @@ class ReportAsk(Ask):
     """A report on one design, or on several compared with the first."""
 
     specs: Annotated[tuple[SpecText, ...], Field(min_length=1, max_length=4)]
+    batch: Batch = 1
+    dtype: DType = "float32"
     lang: Lang = "en"
 
 

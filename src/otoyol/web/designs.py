@@ -39,7 +39,8 @@ def routes(scorers: Mapping[str, Any]) -> APIRouter:
     @router.post("/api/report")
     async def report(request: Request) -> Response:
         ask = read(ReportAsk, await request.body())
-        page = await run_in_threadpool(html, [parse_shown(text) for text in ask.specs], ask.lang)
+        specs = [parse_shown(text) for text in ask.specs]
+        page = await run_in_threadpool(html, specs, ask.lang, batch=ask.batch, dtype=ask.dtype)
         return Response(page, 200, {"cache-control": "no-store"}, "text/html")
 
     return router

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from math import prod
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,6 +24,7 @@ from otoyol.search.stream import Scorer
 from otoyol.spec import Spec, parse, to_text
 from otoyol.spec.blocks import block_text
 from otoyol.spec.data import loads
+from otoyol.web.later import fittable
 
 EXACT = ("params", "macs", "activations", "train_bytes", "train_bytes_lean", "peak_inference_bytes")
 LINEAR = {"depth": layers, "receptive_field": receptive_field}
@@ -206,15 +208,20 @@ def _numbers(row: list[int]) -> str:
     return f"depths={'-'.join(map(str, row[:half]))},widths={'-'.join(map(str, row[half:]))}"
 
 
-def budgets(words: Sequence[str], known: Sequence[str]) -> list[dict[str, Any]]:
+def budgets(
+    words: Sequence[str], known: Sequence[str], unfit: Mapping[str, str] = MappingProxyType({})
+) -> list[dict[str, Any]]:
     """Budgets from their words: quantity, which way, limit. ``known``: quantities that the page has figures of;
-    ``latency_ms`` alone means the only one that starts so. Raises SpecError."""
+    ``latency_ms`` alone means the only one that starts so. ``unfit``: those of tables that cannot be fitted, and why.
+    Raises SpecError."""
     if len(words) > MAX_BUDGETS:
         raise SpecError("budget", f"{len(words)} budgets", f"at most {MAX_BUDGETS}")
     parsed = [parse_budget(text) for text in words]
     check_budgets(parsed)
     told = []
     for budget in parsed:
+        if budget.key in unfit:
+            raise SpecError("budget", budget.text, fittable(unfit[budget.key]))
         alone = "" if budget.where else f"{budget.key}@"  # without an @ any table will do, where there is one
         fits = [name for name in known if name == budget.key or (alone and name.startswith(alone))]
         if len(fits) != 1:

@@ -9,9 +9,12 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from otoyol.explain.refusal import sentence
 from otoyol.spec.files import MAX_BYTES
+from otoyol.web.reply import reader
 
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 BODY_SECONDS = 10.0  # in which a body must have arrived
@@ -77,12 +80,12 @@ class Guard:
             start = time.perf_counter()  # how long a body takes to arrive is the client's affair
             await self.app(scope, _replay(body, receive), answer)
         except Refusal as refusal:
-            await _refuse(answer, refusal.status, refusal.message)
+            await _refuse(answer, scope, refusal.status, refusal.message)
         except Exception:
             _log.exception("%s %s", scope["method"], scope["path"])
             if begun:
                 raise
-            await _refuse(answer, 500, "an error inside otoyol studio; its terminal says more")
+            await _refuse(answer, scope, 500, "an error inside otoyol studio; its terminal says more")
 
     def _check(self, scope: Scope) -> None:
         headers = _headers(scope)
@@ -150,8 +153,10 @@ def _replay(body: bytes, receive: Receive) -> Receive:
     return again
 
 
-async def _refuse(send: Any, status: int, message: str) -> None:
-    body = json.dumps({"error": {"message": message}}).encode()
+async def _refuse(send: Any, scope: Scope, status: int, message: str) -> None:
+    """The message in the language of whoever asks; what they sent may be no request at all, so of it only that header
+    is looked at."""
+    body = json.dumps({"error": {"message": sentence(message, reader(Request(scope)))}}, ensure_ascii=False).encode()
     headers = [
         (b"content-type", b"application/json"),
         (b"content-length", str(len(body)).encode()),

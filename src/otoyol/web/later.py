@@ -29,7 +29,7 @@ class Later(Mapping[str, "Scorer"]):
         """The scorer, made now where it is not there yet. Raises SpecError where it cannot be made."""
         self._settle(where)
         if where in self._failed:
-            raise SpecError("table", where, f"a table whose laws can be fitted ({self._failed[where]})")
+            raise SpecError("table", where, fittable(self._failed[where]))
         return self._made[where]
 
     def _settle(self, where: str) -> None:
@@ -64,6 +64,11 @@ class Later(Mapping[str, "Scorer"]):
     def failure(self, where: str) -> str | None:
         """Why the scorer cannot be made; None where it can, or where that is not known yet."""
         return self._failed.get(where)
+
+
+def fittable(why: str) -> str:
+    """What is allowed in place of a table that cannot be fitted, and why it cannot."""
+    return f"a table whose laws can be fitted ({why})"
 
 
 def ready(scorers: Mapping[str, Scorer], where: str) -> Scorer | None:

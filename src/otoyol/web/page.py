@@ -14,7 +14,8 @@ from otoyol import __version__
 from otoyol.cost.count import ITEM_BYTES
 from otoyol.cost.training import STATES
 from otoyol.errors import SpecError
-from otoyol.explain.text import LANGUAGES, catalogue
+from otoyol.explain import ANSWERED, QUESTIONS
+from otoyol.explain.text import LANGUAGES, catalogue, locale
 from otoyol.ops.recompute import MODES
 from otoyol.search import EQUAL
 from otoyol.spec import FAMILIES, Spec
@@ -77,7 +78,8 @@ def words(lang: str) -> dict[str, str]:
 
 
 def choices(where: tuple[str, ...]) -> dict[str, Any]:
-    """What can be chosen: the JSON Schema of a spec, the families, and what figures can be asked for."""
+    """What can be chosen: the JSON Schema of a spec, the families, what figures can be asked for, how each language
+    writes numbers. ``questions`` stand in one panel; all that are ``answered`` may stand in a link."""
     return {
         "version": __version__,
         "schema": Spec.model_json_schema(),
@@ -87,5 +89,7 @@ def choices(where: tuple[str, ...]) -> dict[str, Any]:
         "modes": list(MODES),
         "equal": [*EQUAL, *(["latency"] if where else [])],
         "tables": list(where),
-        "languages": list(LANGUAGES),
+        "languages": {lang: locale(lang)._asdict() for lang in LANGUAGES},
+        "questions": list(QUESTIONS),
+        "answered": list(ANSWERED),
     }

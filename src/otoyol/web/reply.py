@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from otoyol.errors import SpecError
 from otoyol.explain.refusal import refusal
+from otoyol.explain.text import language_of
 
 
 def reply(value: Any, status: int = 200) -> Response:
@@ -20,7 +21,7 @@ def reply(value: Any, status: int = 200) -> Response:
 
 def reader(request: Request) -> str:
     """The language of whoever asks; the page names its own."""
-    return "tr" if request.headers.get("accept-language", "").lower().startswith("tr") else "en"
+    return language_of(request.headers.get("accept-language", ""))
 
 
 def told(error: Exception, lang: str) -> dict[str, str]:

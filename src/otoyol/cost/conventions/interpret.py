@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
 from otoyol.cost.conventions.presets import CONVENTIONS, PLAIN, WRITINGS, Convention, Sight, Term, Writing
-from otoyol.cost.conventions.quantities import QUANTITIES, QUANTITY_WORDS, Words
+from otoyol.cost.conventions.quantities import QUANTITIES, QUANTITY_WORDS, Words, in_words
 from otoyol.errors import SpecError
 from otoyol.ops import Op, lower
 from otoyol.spec import Spec
@@ -87,7 +87,7 @@ def explain_table(spec: Spec) -> tuple[Row, ...]:
 
 def part_text(part: Part, lang: str = "en") -> str:
     """A part in words, such as ``norms 44,455,936 (4 × 11,113,984 input elements)``."""
-    cause, quantity = CAUSES[part.cause][lang], QUANTITY_WORDS[part.quantity][lang]
+    cause, quantity = in_words(CAUSES[part.cause], lang), in_words(QUANTITY_WORDS[part.quantity], lang)
     return _grouped(f"{cause} {part.amount:,} ({part.times} × {part.elements:,} {quantity})", lang)
 
 

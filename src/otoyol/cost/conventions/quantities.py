@@ -8,7 +8,12 @@ from typing import Final
 from otoyol.cost.formulas import elements_in, elements_out, macs, params
 from otoyol.ops import Op
 
-Words = dict[str, str]  # "en" and "tr"
+Words = dict[str, str]  # by language
+
+
+def in_words(words: Words, lang: str) -> str:
+    """The words in ``lang``; English where it has none."""
+    return words.get(lang, words["en"])
 
 
 def _inputs_and_outputs(op: Op) -> int:

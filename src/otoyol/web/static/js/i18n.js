@@ -1,9 +1,5 @@
 // Words and numbers in the page's language. Pure but for `loadWords`. Placeholders are those of otoyol/explain/text.py.
 
-const LOCALES = {
-  en: { group: ",", point: ".", percent: (text) => `${text}%` },
-  tr: { group: ".", point: ",", percent: (text) => `%${text}` },
-};
 const SI = [[1e12, "T"], [1e9, "G"], [1e6, "M"], [1e3, "k"]];
 const BYTES = [[2 ** 30, "GiB"], [2 ** 20, "MiB"], [2 ** 10, "KiB"]];
 const PLACEHOLDER = /\{(\w+)(?::([^{}]*))?\}/g;
@@ -15,9 +11,9 @@ export async function loadWords(lang) {
   return answer.json();
 }
 
-/** {lang, t, has, number, signed, change} for one language's words. */
-export function translator(words, lang) {
-  const locale = LOCALES[lang];
+/** {lang, t, has, number, signed, change} for one language's words; `locale` ({group, point, percent}) says how it
+ * writes numbers. */
+export function translator(words, lang, locale) {
   const number = (value, form = "") => written(value, form, locale);
   const t = (key, facts = {}) => {
     if (!(key in words)) throw new Error(`no word ${key} in ${lang}`);
@@ -50,7 +46,7 @@ function written(value, form, locale) {
   if (form === "bytes") return Math.abs(value) >= 2 ** 10 ? scaled(value, BYTES, locale) : `${value} B`;
   if (form === "d") return String(value);
   const fixed = /^\.(\d+)([f%])$/.exec(form);
-  if (fixed && fixed[2] === "%") return locale.percent(grouped(value * 100, Number(fixed[1]), locale));
+  if (fixed && fixed[2] === "%") return locale.percent.replace("{}", grouped(value * 100, Number(fixed[1]), locale));
   if (fixed) return grouped(value, Number(fixed[1]), locale);
   if (Number.isInteger(value) && form === "") return grouped(value, 0, locale);
   return significant(value, Number(/^\.(\d+)g$/.exec(form)?.[1] ?? 3), locale);

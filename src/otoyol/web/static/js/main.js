@@ -30,7 +30,7 @@ let langShown = ""; // the state's `lang` when everything was mounted
 let baseline = { key: "", answer: null };
 
 /** The language of a state, or where it leaves that open, the browser's. */
-const langOf = (s) => s.lang || (navigator.language.toLowerCase().startsWith("tr") ? "tr" : "en");
+const langOf = (s) => s.lang || Object.keys(choices.languages).find((l) => navigator.language.toLowerCase().startsWith(l)) || "en";
 
 async function start() {
   state = decode(location.hash).state;
@@ -49,13 +49,12 @@ async function start() {
 
 /** Show what a link says. Everything is mounted anew, so that no panel goes on with what it had of another state. */
 async function follow(hash) {
-  const { state: told, wrong } = decode(hash);
-  const known = { equal: ["", ...choices.equal], table: ["", ...choices.tables] }; // latency, where a table tells it
-  for (const [name, values] of Object.entries(known)) {
-    if (values.includes(told[name])) continue;
-    told[name] = "";
-    wrong.push(name);
-  }
+  const { state: told, wrong } = decode(hash, {
+    equal: ["", ...choices.equal], // latency, where a table tells it
+    table: ["", ...choices.tables],
+    ask: choices.answered,
+    lang: ["", ...Object.keys(choices.languages)],
+  });
   state = told;
   context = shown = null; // answers that are still on their way are of no use
   applyTheme();
@@ -91,7 +90,7 @@ async function rebuild() {
 }
 
 function build(lang, found) {
-  words = translator(found, lang);
+  words = translator(found, lang, choices.languages[lang]);
   langShown = state.lang;
   document.documentElement.lang = lang;
   document.title = words.t("title");

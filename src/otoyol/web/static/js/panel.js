@@ -21,7 +21,7 @@
 // `context` is the same object for all panels:
 //
 //   t(key, facts), number(value, form), signed(value, form), change(value, base, form)   words: see i18n.js
-//   lang               "en" or "tr"
+//   lang               a key of choices.languages
 //   choices            the answer of /api/choices
 //   state()            the state as it is (state.js); do not change it
 //   set(changes)       change fields of the state; what is shown and the URL follow

@@ -13,18 +13,16 @@ const whole = (low, high) => (text) => {
 };
 const SPEC = /^[A-Za-z0-9.,=@_/:-]*$/;
 // What the server takes (otoyol/web/asks.py): a link with anything else would show nothing at all.
-const QUESTIONS = ["bottleneck", "expansion", "preact", "projection", "attention", "highway"];
 const MOST_INDEX = 4096;
 const place = (text) => {
   const [, stage, block] = /^(\d{1,4})\.(\d{1,4})$/.exec(text) ?? [];
   return text === "" || (Number(stage) <= MOST_INDEX && Number(block) <= MOST_INDEX) ? text : undefined;
 };
-const questions = (text) => {
-  const words = text ? text.split(",") : [];
-  return words.length <= 8 && words.every((word) => QUESTIONS.includes(word)) ? text : undefined;
-};
+const listed = (text) => (text ? text.split(",") : []);
+const words = (text) => (/^([a-z_]+(,[a-z_]+)*)?$/.test(text) ? [...new Set(listed(text))].join() : undefined);
 
-/** Every field: its usual value, and `read`, which gives the value that a text stands for or undefined. */
+/** Every field: its usual value, and `read`, which gives the value that a text stands for or undefined. `words` of a
+ * value are those that the server knows, or does not. */
 export const FIELDS = {
   spec: { usual: "resnet50", read: matching(/^[A-Za-z0-9.,=@_/:-]+$/, 4096) },
   pin: { usual: "", read: matching(SPEC, 4096) },
@@ -40,7 +38,7 @@ export const FIELDS = {
   view: { usual: "overview", read: oneOf("overview", "network", "memory", "why", "explore", "runs") },
   block: { usual: "", read: place },
   op: { usual: "", read: matching(/^[a-z0-9._]*$/, 80) },
-  ask: { usual: "bottleneck", read: questions },
+  ask: { usual: "bottleneck", read: words, words: listed },
   space: { usual: "around", read: oneOf("around", "classification", "detection", "text") },
   around: { usual: "", read: matching(SPEC, 4096) }, // the design that the sample was drawn for
   text: { usual: "", read: matching(/^[^\0]*$/, 4096) },
@@ -53,7 +51,7 @@ export const FIELDS = {
   ranges: { usual: "", read: matching(/^[a-z0-9_@,:;.e+-]*$/, 1000) },
   files: { usual: "", read: matching(/^[^\0]*$/, 2000) },
   figure: { usual: "", read: matching(/^[^\0]*$/, 80) },
-  lang: { usual: "", read: oneOf("", "en", "tr") },
+  lang: { usual: "", read: matching(/^[a-z]*$/, 16) },
   theme: { usual: "", read: oneOf("", "light", "dark") },
 };
 
@@ -70,8 +68,9 @@ export function encode(state) {
   return [`v=${VERSION}`, ...pairs].join("&");
 }
 
-/** {state, wrong}: `wrong` names the fields whose text meant nothing; they have their usual value. */
-export function decode(text) {
+/** {state, wrong}: `wrong` names the fields whose text meant nothing; they have their usual value. `known`: field →
+ * the words that it may consist of, where the server says that (/api/choices). */
+export function decode(text, known = {}) {
   const state = usual();
   const wrong = [];
   const pairs = text.replace(/^#/, "").split("&").filter(Boolean).map((pair) => pair.split(/=(.*)/s));
@@ -79,8 +78,10 @@ export function decode(text) {
   if (pairs.length && version !== String(VERSION)) return { state, wrong: ["v"] };
   for (const [name, raw = ""] of pairs) {
     if (name === "v") continue;
-    const value = Object.hasOwn(FIELDS, name) ? FIELDS[name].read(unescaped(raw)) : undefined;
-    if (value === undefined) wrong.push(name.slice(0, 40));
+    const field = Object.hasOwn(FIELDS, name) ? FIELDS[name] : null;
+    const value = field?.read(unescaped(raw));
+    const strange = (word) => name in known && !known[name].includes(word);
+    if (value === undefined || (field.words?.(value) ?? [value]).some(strange)) wrong.push(name.slice(0, 40));
     else state[name] = value;
   }
   return { state, wrong };

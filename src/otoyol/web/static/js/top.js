@@ -21,7 +21,7 @@ export function mountTop(root, context) {
   if (table) table.element.hidden = true;
   const mini = h("p", { class: "mini", "aria-hidden": "true" });
   const matched = h("p", { class: "matched", role: "status", hidden: true });
-  const lang = select(t("language"), choices.languages.map((l) => [l, l === "en" ? "English" : "Türkçe"]), (value) => set({ lang: value }));
+  const lang = select(t("language"), Object.entries(choices.languages).map(([code, { name }]) => [code, name]), (value) => set({ lang: value }));
   const theme = select(t("theme.title"), [["", t("theme.auto")], ["light", t("theme.light")], ["dark", t("theme.dark")]], (value) => set({ theme: value }));
   root.replaceChildren(
     h("div", { class: "brand" }, h("h1", {}, "otoyol ", h("span", {}, "studio")), lang.element, theme.element),
@@ -113,10 +113,10 @@ function take(context) {
       item("python", async () => copy("python", (await code()).python)),
       item("cli", async () => copy("cli", (await code()).cli)),
       item("report", async () => {
-        const { pin } = state();
+        const { pin, batch, dtype } = state();
         const spec = context.shown()?.spec ?? state().spec;
         const specs = pin && pin !== spec ? [pin, spec] : [spec];
-        save(await askFile("/api/report", { specs, lang: context.lang }), "report.html");
+        save(await askFile("/api/report", { specs, batch, dtype, lang: context.lang }), "report.html");
       })), preview));
   fold.addEventListener("keydown", (event) => {
     if (event.key !== "Escape") return;

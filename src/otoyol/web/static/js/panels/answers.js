@@ -2,18 +2,16 @@
 import { answerView } from "../answer.js";
 import { h } from "../dom.js";
 
-const QUESTIONS = ["bottleneck", "expansion", "preact", "projection", "attention"];
-
 export default {
   id: "answers",
   view: "why",
   parts: ["answers"],
-  mount(root, { t, state, set }) {
-    const folds = new Map(QUESTIONS.map((question) => {
+  mount(root, { t, state, set, choices: { questions } }) {
+    const folds = new Map(questions.map((question) => {
       const view = answerView(t);
       const fold = h("details", { class: "question", "data-question": question }, h("summary", {}, t(`why.${question}.title`)), view.element);
       fold.addEventListener("toggle", () => {
-        const open = QUESTIONS.filter((q) => folds.get(q).fold.open).join(",");
+        const open = questions.filter((q) => folds.get(q).fold.open).join(",");
         if (open !== state().ask) set({ ask: open });
       });
       root.append(fold);

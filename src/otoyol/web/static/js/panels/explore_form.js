@@ -40,6 +40,7 @@ export function mountForm(context, on) {
     onchange: () => { set({ budgets: budgets.value.slice(0, 1000) }); on.budgets(); },
   });
   const predict = h("input", { type: "checkbox", onchange: () => { set({ predict: predict.checked ? "yes" : "" }); on.draw(); } });
+  const unfit = h("small", { hidden: true });
   const axes = ["x", "y"].map((axis) => {
     const name = h("select", { onchange: () => change() });
     const sense = h("select", { "aria-label": t(`explore.sense_${axis}`), onchange: () => change() });
@@ -73,7 +74,7 @@ export function mountForm(context, on) {
   field("budgets", t("explore.budgets"), budgets, t("explore.budgets_note")),
   ...axes.map(({ axis, name, sense }) => h("div", { class: "ask ask-axis" },
     h("label", { for: `explore-${axis}` }, t(`explore.${axis}`)), h("span", { class: "pair" }, Object.assign(name, { id: `explore-${axis}` }), sense))),
-  choices.tables.length ? h("div", { class: "ask ask-check" }, Object.assign(predict, { id: "explore-predict" }), h("label", { for: "explore-predict" }, t("explore.predict"))) : null,
+  choices.tables.length ? h("div", { class: "ask ask-check" }, Object.assign(predict, { id: "explore-predict" }), h("label", { for: "explore-predict" }, t("explore.predict")), unfit) : null,
   textField,
   h("div", { class: "actions" }, submit, asText));
 
@@ -119,6 +120,8 @@ export function mountForm(context, on) {
     sampled(drawn, quantities) {
       last = drawn.space;
       asText.disabled = false;
+      unfit.hidden = !drawn.unfit.length;
+      say(unfit, drawn.unfit.map(({ where, why }) => `${where}: ${t("latency.unfit", { why })}`).join("; "));
       if (quantities.join() !== names.join()) {
         names = quantities;
         planes();

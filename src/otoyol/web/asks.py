@@ -37,7 +37,8 @@ class MatchAsk(Ask):
 
 
 PartName = Literal[
-    "figures", "stages", "taps", "memory", "latency", "road", "highway", "answers", "block", "network", "op", "code"
+    "figures", "stages", "taps", "memory", "latency", "road", "highway", "answers", "block", "network", "op", "code",
+    "explored",
 ]
 
 

@@ -8,9 +8,9 @@ export default {
   id: "answers",
   view: "why",
   parts: ["answers"],
-  mount(root, { t, state, set }) {
+  mount(root, { t, change, state, set }) {
     const folds = new Map(QUESTIONS.map((question) => {
-      const view = answerView(t);
+      const view = answerView({ t, change });
       const fold = h("details", { class: "question", "data-question": question }, h("summary", {}, t(`why.${question}.title`)), view.element);
       fold.addEventListener("toggle", () => {
         const open = QUESTIONS.filter((q) => folds.get(q).fold.open).join(",");

@@ -39,7 +39,7 @@ class MatchAsk(Ask):
 PartName = Literal[
     "figures", "stages", "taps", "memory", "latency", "road", "highway", "answers", "block", "network", "op", "code",
     "explored",
-]
+]  # fmt: skip
 
 
 Question = Literal["bottleneck", "expansion", "preact", "projection", "attention", "highway"]

@@ -272,11 +272,11 @@ def test_answers_differ_row_by_row(visit: Visit, address: str, lang: str) -> Non
 def test_nothing_is_compared_where_nothing_is_pinned(visit: Visit, address: str) -> None:
     page = visit(at(address, view="why", spec="resnet50", ask="preact,projection"))
     page.wait_for_selector("[data-question=projection] tbody td")
-    for view in ("network", "memory", "overview"):
+    for view, filled in (("memory", "tbody td"), ("overview", "tbody td"), ("network", "#panel-network svg")):
         page.locator(f"#tab-{view}").click()
-        page.wait_for_selector(f"#view-{view} tbody td")
+        page.wait_for_selector(f"#view-{view} {filled}")
     assert page.locator("td small").count() == 0
-    assert page.locator("#panel-network .box").is_hidden()
+    assert page.locator("#panel-network .diagram").is_visible() and page.locator("#panel-network .box").is_hidden()
 
 
 def test_a_baseline_in_the_terms_of_a_sample() -> None:

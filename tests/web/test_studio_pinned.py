@@ -187,7 +187,7 @@ def test_taps_and_stages(visit: Visit, address: str) -> None:
     page.evaluate("() => document.querySelector('#tab-overview').click()")
     page.wait_for_selector("#panel-stages td small:not(:empty)")
     asserted("#panel-stages")
-    assert page.locator("#panel-stages tfoot small").first.text_content() == "+1 (+6.2\u2060%)"
+    assert page.locator("#panel-stages tfoot small").first.text_content() == "+1 (+6.2%)"
     assert page.locator("#panel-figures [data-figure=pure] .diff").text_content() == "= of +1 (+6.2%)"
     of = "#panel-costs .chart"
     macs = [stage_costs(one)[2].macs for one in (spec, base)]

@@ -46,8 +46,11 @@ export function table(caption, head, { words = [0] } = {}) {
   };
 }
 
+/** A text whose −%5 is not broken between the signs. */
+export const joined = (text) => text.replace(/%(?=\d)/g, "\u2060%");
+
 /** A note that is broken before what stands in brackets and nowhere else. */
-export const unbroken = (note) => note.replace(/ (?!\()/g, "\u00a0").replaceAll("%", "\u2060%");
+export const unbroken = (note) => joined(note).replace(/ (?!\()/g, "\u00a0");
 
 function fill(section, rows, align) {
   while (section.rows.length > rows.length) section.deleteRow(-1);

@@ -1,5 +1,5 @@
 // What the pictures show, for who reads or types: the front as a list, ranges as fields, what was left out and why.
-import { h, say, unbroken } from "../dom.js";
+import { h, joined, say, unbroken } from "../dom.js";
 import { split } from "../state.js";
 import { change, figure, missWords, title } from "./explore_charts.js";
 import { budgetReport, misses, span } from "./explore_model.js";
@@ -117,7 +117,7 @@ export function picked(context, load) {
 
   function tell() {
     figures.replaceChildren(...sample.names.map((name) => h("div", { "data-figure": name }, h("dt", {}, title(context, name)),
-      h("dd", {}, figure(context, sample, name, at)), h("dd", { class: "diff" }, change(context, sample, name, at, base)))));
+      h("dd", {}, figure(context, sample, name, at)), h("dd", { class: "diff" }, joined(change(context, sample, name, at, base))))));
   }
 
   function show(i) {

@@ -14,7 +14,7 @@ from otoyol.errors import SpecError
 from otoyol.explain.text import LANGUAGES, number, say
 
 if TYPE_CHECKING:
-    from otoyol.explain.telling import Answer, Table
+    from otoyol.explain.telling import Answer, Table, Telling
     from otoyol.spec import Spec
 
 QUESTIONS = ("bottleneck", "expansion", "preact", "projection", "attention")
@@ -27,14 +27,21 @@ def why(question: str, spec: Spec, lang: str = "en") -> Answer:
     Totals are for one image in float32. Where the design has none of the thing asked about, the answer counts what
     it would cost. Raises SpecError for an unknown question or language.
     """
-    if question not in ANSWERED:
-        raise SpecError("question", question, ", ".join(ANSWERED))
     if lang not in LANGUAGES:
         raise SpecError("lang", lang, " or ".join(LANGUAGES))
     # Imported when asked: the catalogue alone must stay quick to import.
     from otoyol.explain.telling import tell
 
-    return tell(importlib.import_module(f"otoyol.explain.{question}").answer(spec), lang)
+    return tell(untold(question, spec), lang)
+
+
+def untold(question: str, spec: Spec) -> Telling:
+    """The answer that :func:`why` puts into words, before it has a language: its table holds numbers. Raises SpecError
+    for an unknown question."""
+    if question not in ANSWERED:
+        raise SpecError("question", question, ", ".join(ANSWERED))
+    found: Telling = importlib.import_module(f"otoyol.explain.{question}").answer(spec)
+    return found
 
 
 def why_all(spec: Spec, lang: str = "en") -> tuple[Answer, ...]:

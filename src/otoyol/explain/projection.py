@@ -103,6 +103,7 @@ def answer(spec: Spec) -> Telling:
     paragraphs += _compared(found)
     lines, sources = cite("projection_options", "projection_everywhere", "projection_pool")
     head = ("projection_what", "why", "stands", "params", "macs", "macs_share")
+    rows = _rows(found)
     return Telling(
         "projection",
         _headline(found, flat),
@@ -110,8 +111,9 @@ def answer(spec: Spec) -> Telling:
         found,
         "why.projection.caption",
         tuple(f"column.{name}" for name in head),
-        _rows(found),
+        tuple(rows.values()),
         sources,
+        tuple(rows),
     )
 
 
@@ -137,9 +139,9 @@ def _compared(found: dict[str, Any]) -> list[Line]:
     return lines
 
 
-def _rows(found: dict[str, Any]) -> tuple[tuple[Cell | Line | str, ...], ...]:
-    """Blocks with equal figures share a row; then a row of totals for each option."""
-    rows: list[tuple[Cell | Line | str, ...]] = []
+def _rows(found: dict[str, Any]) -> dict[str, tuple[Cell | Line | str, ...]]:
+    """Blocks with equal figures share a row; then a row of totals for each option. By their blocks and options."""
+    rows: dict[str, tuple[Cell | Line | str, ...]] = {}
     total = found["totals"]["macs"]
 
     def alike(block: dict[str, Any]) -> tuple[Any, ...]:
@@ -149,21 +151,19 @@ def _rows(found: dict[str, Any]) -> tuple[tuple[Cell | Line | str, ...], ...]:
         same = list(group)
         first, last = same[0], same[-1]
         name = f"{first['stage']}.{first['block']}" + (f"–{last['block']}" if len(same) > 1 else "")
-        rows.append(
-            (
-                Line("why.projection.block", {"name": name, "c_in": first["c_in"], "c_out": first["c_out"]}),
-                Line(f"changes.{first['why']}"),
-                joined([f"obstacle.{what}" for what in first["stands"]]),
-                Cell(first["params"]),
-                Cell(first["macs"], "si"),
-                Cell(first["macs"] / total, ".1%"),
-            )
+        rows[name] = (
+            Line("why.projection.block", {"name": name, "c_in": first["c_in"], "c_out": first["c_out"]}),
+            Line(f"changes.{first['why']}"),
+            joined([f"obstacle.{what}" for what in first["stands"]]),
+            Cell(first["params"]),
+            Cell(first["macs"], "si"),
+            Cell(first["macs"] / total, ".1%"),
         )
     for kind, option in found["options"].items():
         label = Line("why.projection.option", {"kind": kind})
         if option is None:
-            rows.append((label, "", Line("why.projection.impossible"), *[Cell(None)] * 3))
+            rows[kind] = (label, "", Line("why.projection.impossible"), *[Cell(None)] * 3)
         else:
             stands = Line("why.projection.option_run", {"pure": option["pure"], "run": option["run"]})
-            rows.append((label, "", stands, Cell(option["params"]), Cell(option["macs"], "si"), Cell(None)))
-    return tuple(rows)
+            rows[kind] = (label, "", stands, Cell(option["params"]), Cell(option["macs"], "si"), Cell(None))
+    return rows

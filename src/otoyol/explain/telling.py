@@ -25,7 +25,8 @@ class Cell(NamedTuple):
 @dataclass(frozen=True)
 class Telling:
     """``facts`` is plain data with units in its names; ``header`` holds keys, ``rows`` cells, lines or plain text;
-    ``sources`` keys of the table ``source``."""
+    ``sources`` keys of the table ``source``. ``keys`` name what each row is of in every design, where its first cell
+    says more than that."""
 
     question: str
     headline: Line
@@ -35,6 +36,7 @@ class Telling:
     header: tuple[str, ...]
     rows: tuple[tuple[Cell | Line | str, ...], ...]
     sources: tuple[str, ...] = ()
+    keys: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

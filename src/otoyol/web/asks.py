@@ -44,8 +44,9 @@ class MatchAsk(Ask):
 
 
 PartName = Literal[
-    "figures", "stages", "taps", "memory", "latency", "road", "highway", "answers", "block", "network", "op", "code"
-]
+    "figures", "stages", "taps", "memory", "latency", "road", "highway", "answers", "block", "network", "op", "code",
+    "explored",
+]  # fmt: skip
 
 
 class DesignAsk(Ask):

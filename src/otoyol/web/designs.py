@@ -16,7 +16,7 @@ from otoyol.web.reply import reply
 from otoyol.web.shown import parse_shown
 
 # Parts that look at every operator of the network; the others take a millisecond or two however deep it is.
-SLOW = {"memory", "highway", "answers"}
+SLOW = {"memory", "highway", "answers", "explored"}
 
 
 def routes(scorers: Mapping[str, Any]) -> APIRouter:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -17,17 +16,20 @@ from otoyol.cost.stages import stage_costs
 from otoyol.draw import network_svg
 from otoyol.draw.block import block_picture, place_words
 from otoyol.errors import SpecError
-from otoyol.explain import Answer, audit, say, why
+from otoyol.explain import Answer, say, untold
 from otoyol.explain.refusal import sentence
-from otoyol.ops import Op
+from otoyol.explain.telling import Cell, Telling, tell
+from otoyol.ops import Op, lower
 from otoyol.ops.network import stage_places
 from otoyol.ops.recompute import MODES
 from otoyol.ops.shallow import TapView, lower_one, lower_outside, tap_views
+from otoyol.search.budget import LATENCY, key
 from otoyol.spec import Spec, block_text, to_text
 from otoyol.spec.plan import expansion_of
 from otoyol.spec.text import leaves
 from otoyol.web.asks import DesignAsk, PartName
 from otoyol.web.code import code
+from otoyol.web.explore import EXACT
 from otoyol.web.formula import op_cost
 from otoyol.web.later import failure, ready
 from otoyol.web.rescale import rescale
@@ -171,15 +173,31 @@ def answers(spec: Spec, ask: DesignAsk, _: Scorers) -> dict[str, Any]:
 
 
 @lru_cache(maxsize=64)
-def _answer(question: str, spec: Spec, lang: str) -> Answer:
-    return audit(spec, lang) if question == "highway" else why(question, spec, lang)
+def _answer(question: str, spec: Spec, lang: str) -> tuple[Answer, Telling]:
+    telling = untold(question, spec)
+    return tell(telling, lang), telling
 
 
 def _told(question: str, spec: Spec, lang: str) -> dict[str, Any]:
-    answer = _answer(question, spec, lang)
+    """An answer in words. Of its table ``keys`` name the rows; a cell that is a number has its ``value`` and ``form``
+    (a placeholder's format) beside its text, so that two designs' can be compared."""
+    answer, telling = _answer(question, spec, lang)
+    table = answer.table
+    rows = [
+        [
+            {"text": text, "value": cell.value, "form": cell.spec}
+            if isinstance(cell, Cell) and cell.value is not None
+            else text
+            for text, cell in zip(*row, strict=True)
+        ]
+        for row in zip(table.rows, telling.rows, strict=True)
+    ]
     return {
-        "title": answer.title, "headline": answer.headline, "paragraphs": answer.paragraphs,
-        "table": asdict(answer.table), "sources": answer.sources,
+        "title": answer.title, "headline": answer.headline, "paragraphs": answer.paragraphs, "sources": answer.sources,
+        "table": {
+            "caption": table.caption, "header": table.header, "rows": rows,
+            "keys": telling.keys or tuple(row[0] for row in table.rows),
+        },
     }  # fmt: skip
 
 
@@ -227,7 +245,20 @@ def copies(spec: Spec, ask: DesignAsk, _: Scorers) -> dict[str, str]:
     return code(spec, ask.batch, ask.dtype, ask.optimizer)
 
 
+def explored(spec: Spec, ask: DesignAsk, scorers: Scorers) -> dict[str, Any]:
+    """The quantities of a sample's columns, by their names there; latency by those tables whose laws are fitted."""
+    cost = count(spec, batch=ask.batch, dtype=ask.dtype)
+    told = {where: scorer for where in scorers if (scorer := ready(scorers, where)) is not None}
+    return {
+        **{name: getattr(cost, name) for name in EXACT},
+        "depth": lower(spec).layers,
+        "receptive_field": _taps(spec)[-1].receptive_field,
+        **{key(LATENCY, where): scorer.predictor.predict(spec).ms for where, scorer in told.items()},
+    }
+
+
 PARTS: dict[PartName, Callable[[Spec, DesignAsk, Scorers], Any]] = {
     "figures": figures, "stages": stages, "taps": taps, "memory": memory, "latency": latency, "road": road,
     "highway": highway, "answers": answers, "block": block, "network": network, "op": op, "code": copies,
+    "explored": explored,
 }  # fmt: skip

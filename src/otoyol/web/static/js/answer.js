@@ -1,8 +1,9 @@
-// An answer in words: headline, paragraphs, a table, sources. Text is replaced only where it differs.
+// An answer in words: headline, paragraphs, a table, sources. Text is replaced only where it differs. Numbers of the
+// table show their difference from the baseline's, where its answer has the same row and column.
 import { h, say, table } from "./dom.js";
 
 /** {element, update(answer, of the baseline)} for the server's answers. */
-export function answerView(t) {
+export function answerView({ t, change }) {
   const headline = h("p", { class: "headline" });
   const other = h("p", { class: "other" });
   const paragraphs = h("div", {});
@@ -22,15 +23,23 @@ export function answerView(t) {
       if (head !== held) {
         held = head;
         const rows = answer.table.rows;
-        const words = answer.table.header.map((_, i) => i).filter((i) => i === 0 || rows.some((row) => /\p{L}{4}/u.test(row[i])));
+        const words = answer.table.header.map((_, i) => i).filter((i) => i === 0 || rows.some((row) => /\p{L}{4}/u.test(row[i].text ?? row[i])));
         made = table(answer.table.caption, answer.table.header, { words });
         tables.replaceChildren(made.element);
       }
       made.title(answer.table.caption);
-      made.update(answer.table.rows);
+      made.update(compared(answer.table, base?.table));
       lines(sources, answer.sources, "li");
     },
   };
+
+  function compared({ header, keys, rows }, base) {
+    const before = new Map(base?.keys.map((key, i) => [key, base.rows[i]]));
+    const columns = header.map((title) => base?.header.indexOf(title));
+    const note = (key, column, { value, form }) => change(value, before.get(key)?.[columns[column]]?.value, form);
+    return rows.map((row, i) => row.map((cell, column) => (
+      typeof cell === "string" ? cell : { text: cell.text, note: note(keys[i], column, cell) })));
+  }
 }
 
 function lines(place, texts, tag) {

@@ -46,6 +46,12 @@ export function table(caption, head, { words = [0] } = {}) {
   };
 }
 
+/** A text whose −%5 is not broken between the signs. */
+export const joined = (text) => text.replace(/%(?=\d)/g, "\u2060%");
+
+/** A note that is broken before what stands in brackets and nowhere else. */
+export const unbroken = (note) => joined(note).replace(/ (?!\()/g, "\u00a0");
+
 function fill(section, rows, align) {
   while (section.rows.length > rows.length) section.deleteRow(-1);
   rows.forEach((cells, r) => {
@@ -61,8 +67,8 @@ function fill(section, rows, align) {
         else place.prepend(document.createTextNode(text));
       }
       const small = place.querySelector("small");
-      if (note && small) say(small, note);
-      else if (note) place.append(h("small", {}, note));
+      if (note && small) say(small, unbroken(note));
+      else if (note) place.append(h("small", {}, unbroken(note)));
       else small?.remove();
     });
   });

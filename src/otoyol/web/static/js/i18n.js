@@ -2,6 +2,7 @@
 
 const SI = [[1e12, "T"], [1e9, "G"], [1e6, "M"], [1e3, "k"]];
 const BYTES = [[2 ** 30, "GiB"], [2 ** 20, "MiB"], [2 ** 10, "KiB"]];
+const FIXED = /^\.(\d+)([f%])$/;
 const PLACEHOLDER = /\{(\w+)(?::([^{}]*))?\}/g;
 
 /** The sentences of a language by key. */
@@ -11,7 +12,7 @@ export async function loadWords(lang) {
   return answer.json();
 }
 
-/** {lang, t, has, number, signed, change} for one language's words; `locale` ({group, point, percent}) says how it
+/** {lang, t, has, number, signed, change, changes} for one language's words; `locale` ({group, point, percent}) says how it
  * writes numbers. */
 export function translator(words, lang, locale) {
   const number = (value, form = "") => written(value, form, locale);
@@ -23,16 +24,27 @@ export function translator(words, lang, locale) {
     });
   };
   const signed = (value, form = "") => (value < 0 ? "−" : "+") + number(Math.abs(value), form);
-  /** `+1.2 M (+4.7%)` against `base`; "" where there is no base, "=" where they agree. */
+  /** `+1.2 M (+4.7%)` against `base`, of shares `+1.2 points`; "" where there is no base, "=" where they agree. What is
+   * written with fixed decimals agrees where it is written alike. */
   const change = (value, base, form = "si") => {
     if (base === undefined || base === null) return "";
-    if (value === base) return "=";
-    const amount = signed(value - base, form);
-    if (!base) return amount;
-    const share = (value - base) / Math.abs(base);
+    const [, digits, kind] = FIXED.exec(form) ?? [];
+    const [now, before] = [value, base].map((one) => (digits ? Number(fixed(kind === "%" ? one * 100 : one, Number(digits))) : one));
+    if (now === before) return "=";
+    if (kind === "%") return t("points", { n: signed(now - before, `.${digits}f`) });
+    const amount = signed(now - before, form);
+    if (!before) return amount;
+    const share = (now - before) / Math.abs(before);
     return `${amount} (${signed(share, Math.abs(share) >= 0.01 ? ".1%" : ".2%")})`;
   };
-  return { lang, t, has: (key) => key in words, number, signed, change };
+  /** `+64 × = × =`: the same for a shape, number by number; "" where the bases are not as many. */
+  const changes = (values, bases) => {
+    if (bases?.length !== values.length) return "";
+    if (values.length === 1) return change(values[0], bases[0], "");
+    const each = values.map((value, i) => (value === bases[i] ? "=" : signed(value - bases[i])));
+    return each.every((one) => one === "=") ? "=" : each.join(" × ");
+  };
+  return { lang, t, has: (key) => key in words, number, signed, change, changes };
 }
 
 function written(value, form, locale) {
@@ -45,9 +57,9 @@ function written(value, form, locale) {
   if (form === "si") return scaled(value, SI, locale);
   if (form === "bytes") return Math.abs(value) >= 2 ** 10 ? scaled(value, BYTES, locale) : `${value} B`;
   if (form === "d") return String(value);
-  const fixed = /^\.(\d+)([f%])$/.exec(form);
-  if (fixed && fixed[2] === "%") return locale.percent.replace("{}", grouped(value * 100, Number(fixed[1]), locale));
-  if (fixed) return grouped(value, Number(fixed[1]), locale);
+  const [, digits, kind] = FIXED.exec(form) ?? [];
+  if (kind === "%") return locale.percent.replace("{}", grouped(value * 100, Number(digits), locale));
+  if (kind) return grouped(value, Number(digits), locale);
   if (Number.isInteger(value) && form === "") return grouped(value, 0, locale);
   return significant(value, Number(/^\.(\d+)g$/.exec(form)?.[1] ?? 3), locale);
 }

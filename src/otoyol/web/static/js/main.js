@@ -286,7 +286,8 @@ function unlessRefused(error) {
 /** The pinned design's figures; asked again only where something that they depend on has changed. */
 async function askBaseline(parts) {
   const { pin } = state;
-  const asked = about(pin, parts.filter((part) => COMPARED.includes(part)));
+  const alone = visible().flatMap(({ panel }) => panel.compared ?? []);
+  const asked = about(pin, [...parts.filter((part) => COMPARED.includes(part)), ...alone]);
   const key = JSON.stringify(asked);
   if (!pin) baseline = { key: "", answer: null };
   else if (baseline.key !== key) {

@@ -4,6 +4,7 @@
 //     id: "stages",             // its title is the word panel.<id>
 //     view: "overview",         // the tab under which it stands
 //     parts: ["stages"],        // parts of POST /api/design that it reads (otoyol/web/parts.py); may be empty
+//     compared: [],             // may be left out: parts that it reads of the baseline alone
 //     mount(root, context) {    // root: an empty element under the title; build once
 //       …
 //       return { update(design, baseline) { … } };
@@ -20,7 +21,8 @@
 //
 // `context` is the same object for all panels:
 //
-//   t(key, facts), number(value, form), signed(value, form), change(value, base, form)   words: see i18n.js
+//   t(key, facts), number(value, form), signed(value, form), change(value, base, form),
+//   changes(values, bases)   words: see i18n.js
 //   lang               a key of choices.languages
 //   choices            the answer of /api/choices
 //   state()            the state as it is (state.js); do not change it

@@ -6,9 +6,9 @@ export default {
   id: "answers",
   view: "why",
   parts: ["answers"],
-  mount(root, { t, state, set, choices: { questions } }) {
+  mount(root, { t, change, state, set, choices: { questions } }) {
     const folds = new Map(questions.map((question) => {
-      const view = answerView(t);
+      const view = answerView({ t, change });
       const fold = h("details", { class: "question", "data-question": question }, h("summary", {}, t(`why.${question}.title`)), view.element);
       fold.addEventListener("toggle", () => {
         const open = questions.filter((q) => folds.get(q).fold.open).join(",");

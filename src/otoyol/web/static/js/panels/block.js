@@ -7,14 +7,15 @@ export default {
   view: "overview",
   parts: ["block", "op"],
   mount(root, context) {
-    const { t, number, set, change } = context;
+    const { t, number, set, change, changes } = context;
     const pick = h("select", { "aria-label": t("block.which"), onchange: () => set({ block: pick.value, op: "" }) });
     const place = h("div", { class: "diagram", tabindex: "0", role: "group", "aria-label": t("panel.block") });
     const title = h("h3", {});
     const where = h("p", { class: "where" });
+    const moved = h("p", { class: "where" });
     const lines = h("dl", { class: "formulas" });
     const close = h("button", { type: "button", class: "quiet", onclick: () => leave() }, t("close"));
-    const op = h("div", { class: "op", "aria-live": "polite" }, h("div", { class: "op-head" }, title, close), where, lines,
+    const op = h("div", { class: "op", "aria-live": "polite" }, h("div", { class: "op-head" }, title, close), where, moved, lines,
       h("p", { class: "hint" }, t("op.per_image")));
     const hint = h("p", { class: "hint" }, t("op.hint"));
     root.append(h("div", { class: "pick" }, pick), h("div", { class: "block-body" }, place, h("div", { class: "op-place" }, hint, op)));
@@ -25,6 +26,12 @@ export default {
     const leave = () => {
       (place.querySelector(`g[data-op="${CSS.escape(told.name)}"]`) ?? pick).focus();
       set({ op: "" });
+    };
+    /** How the operator's shapes and letters differ from the baseline's. */
+    const shapes = (now, before) => {
+      const [from, to] = ["shape_in", "shape_out"].map((end) => changes(now[end], before[end]));
+      const letters = Object.entries(now.where).map(([letter, value]) => [letter, change(value, before.where[letter], "")]);
+      return [from === to ? from : `${from} → ${to}`, ...letters.filter(([, told]) => told && told !== "=").map((pair) => pair.join(" "))].join(" · ");
     };
     return {
       update(design, baseline) {
@@ -52,6 +59,7 @@ export default {
         const shape = (s) => s.join("×");
         say(where, `${told.name} · ${shape(told.shape_in)} → ${shape(told.shape_out)}${
           Object.entries(told.where).map(([letter, value]) => ` · ${letter} = ${value}`).join("")}`);
+        say(moved, baseline?.op ? shapes(told, baseline.op) : "");
         const base = new Map((baseline?.op?.lines ?? []).map((line) => [line.quantity, line.value]));
         lines.replaceChildren(...told.lines.flatMap((line) => [
           h("dt", {}, t(`op.${line.quantity}`)),

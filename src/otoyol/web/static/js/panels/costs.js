@@ -9,7 +9,7 @@ export default {
   id: "costs",
   view: "overview",
   parts: ["stages"],
-  mount(root, { t, number, chart, colours }) {
+  mount(root, { t, number, change, chart, colours }) {
     const place = root.appendChild(h("div", {}));
     const drawn = chart(place, t("panel.costs"));
     const keyOf = (part) => `${part.kind}${part.stage}`;
@@ -39,9 +39,10 @@ export default {
             gridIndex: i, type: "category", inverse: true, data: stages.map(nameOf), axisTick: { show: false },
             axisLine: { show: false }, axisLabel: { show: i % 2 === 0, color: muted, fontSize: 11, margin: 6 },
           })),
-          tooltip: { trigger: "item", formatter: ({ seriesName, name, value, seriesIndex }) => {
+          tooltip: { trigger: "item", formatter: ({ seriesName, name, value, seriesIndex, dataIndex }) => {
             const [metric, form] = METRICS[seriesIndex % 4];
-            return `${name} · ${t(`costs.${metric}`)}\n${t(`series.${seriesName}`)}: ${number(value, form)}`;
+            const moved = seriesName === "design" ? change(value, base.get(keyOf(stages[dataIndex]))?.[metric], form) : "";
+            return `${name} · ${t(`costs.${metric}`)}\n${t(`series.${seriesName}`)}: ${number(value, form)} ${moved}`.trim();
           } },
           series: [
             ...METRICS.map(([metric, form], i) => bar(metric, form, i, (part) => part, "design", series0)),

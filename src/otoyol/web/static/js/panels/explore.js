@@ -20,6 +20,7 @@ export default {
   id: "explore",
   view: "explore",
   parts: ["figures"],
+  compared: ["explored"],
   mount(root, context) {
     const { t } = context;
     const said = h("p", { class: "told", role: "status" });
@@ -49,6 +50,7 @@ export default {
     let limits = [];
     let ranges = rangesFrom(context.state().ranges);
     let here = null; // the page's design: {spec, leaves, figures}
+    let pinned = null; // the baseline's figures, by the names of the sample's
     let busy = false;
     let changed = false; // something else was asked for while a sample was drawn
     let anew = false; // the next sample is wanted for the page's design
@@ -96,6 +98,7 @@ export default {
         if (space !== "text" && around !== base) context.set({ around: base }); // so that its address draws it again
         ({ drawn } = kept);
         sample = cloud(drawn);
+        if (pinned && sample.names.some((name) => !(name in pinned))) context.again(); // a table has been fitted meanwhile
         const asked = Object.entries(rangesFrom(context.state().ranges));
         ranges = Object.fromEntries(asked.filter(([name]) => sample.names.includes(name)));
         if (kept.budgets === budgets()) [limits, limited] = [kept.limits, kept.budgets];
@@ -151,15 +154,15 @@ export default {
       const states = standing(sample, limits, ranges);
       const within = Array.from(states.keys()).filter((i) => states[i] === WITHIN);
       const best = front(sample, within, x, y);
-      const view = { sample, states, front: best, x, y, limits, ranges, here: standsAt(x, y) };
+      const view = { sample, states, front: best, x, y, limits, ranges, base: pinned, here: standsAt(x, y) };
       pictures.hidden = below.hidden = false;
       const on = { pick, ranges: (changes) => keep(rounded(changes)) };
       charts ??= [scatter(one, context, on), parallel(other, context, on)];
       charts.forEach((chart) => chart.draw(view));
       filter.update(sample, ranges);
-      list.update(sample, best, x, y, here);
+      list.update(sample, best, x, y, here, pinned);
       out.update(sample, limits, drawn);
-      card.update(sample, limits, x.name);
+      card.update(sample, limits, x.name, pinned);
       say(said, t("explore.told", {
         seen: drawn.seen, within: states.filter((s) => s !== 2).length, kept: within.length, front: best.length,
       }));
@@ -185,13 +188,15 @@ export default {
     }
 
     return {
-      update(design) {
+      update(design, baseline) {
         form.update();
         const { theme } = document.documentElement.dataset;
         const before = here;
         here = { spec: design.spec, leaves: design.leaves, figures: design.figures, theme };
+        const last = pinned;
+        pinned = baseline?.explored ?? null;
         if (!before || counted !== countedAs()) draw();
-        else if (before.theme !== theme) repaint();
+        else if (before.theme !== theme || pinned !== last) repaint();
         else if (sample && before.spec !== design.spec) {
           charts[0].mark(standsAt(...axes()));
           list.now(design);

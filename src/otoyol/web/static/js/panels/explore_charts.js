@@ -40,15 +40,21 @@ function ends(context, name, column) {
 }
 
 /** Design `i` in a few lines. */
-function tip(context, sample, limits, names, i) {
+function tip(context, { sample, limits, base }, names, i) {
   const beyond = misses(sample, limits, i).map((miss) => missWords(context, miss));
-  const figures = names.map((name) => `${title(context, name)}: ${figure(context, sample, name, i)}`);
+  const figures = names.map((name) => [`${title(context, name)}:`, figure(context, sample, name, i), change(context, sample, name, i, base)].join(" ").trim());
   return [cut(sample.text(i)), ...figures, ...beyond].join("\n");
 }
 
 export const figure = (context, sample, name, i) => {
   const value = sample.values(name)[i];
   return value === null ? "–" : context.number(value, form(name));
+};
+
+/** How far a figure is from the baseline's; `base` are the baseline's by their names. */
+export const change = (context, sample, name, i, base) => {
+  const value = sample.values(name)[i];
+  return value === null ? "" : context.change(value, base?.[name], form(name));
 };
 
 /** Which budget is missed and by how much. */
@@ -90,7 +96,7 @@ export function scatter(root, context, on) {
       },
       tooltip: {
         trigger: "item", backgroundColor: colour.panel,
-        formatter: ({ value, seriesName }) => (value.length > 2 ? tip(context, sample, limits, [x.name, y.name], value[2]) : seriesName),
+        formatter: ({ value, seriesName }) => (value.length > 2 ? tip(context, shown, [x.name, y.name], value[2]) : seriesName),
       },
       xAxis: { ...across, name: named(context, x), nameLocation: "middle", nameGap: 28, nameTextStyle: { color: colour.ink } },
       yAxis: { ...up, name: named(context, y), nameTextStyle: { color: colour.ink, align: "left" } },

@@ -1,7 +1,7 @@
 // What the pictures show, for who reads or types: the front as a list, ranges as fields, what was left out and why.
-import { h, say } from "../dom.js";
+import { h, joined, say, unbroken } from "../dom.js";
 import { split } from "../state.js";
-import { figure, form, missWords, title } from "./explore_charts.js";
+import { change, figure, missWords, title } from "./explore_charts.js";
 import { budgetReport, misses, span } from "./explore_model.js";
 
 const LISTED = 60;
@@ -13,6 +13,12 @@ function isDesign(text, { spec, leaves }) {
   const [row, own] = [split(text), split(spec)];
   return row.family === own.family && [...own.edits.keys()].every((key) => row.edits.has(key))
     && [...row.edits].every(([key, word]) => (leaves[key] ?? own.edits.get(key)) === word);
+}
+
+/** A figure of design `i`, and how far it is from the baseline's. */
+function cell(context, sample, name, i, base) {
+  const told = change(context, sample, name, i, base);
+  return h("td", {}, figure(context, sample, name, i), told ? h("small", {}, unbroken(told)) : null);
 }
 
 /** The front's designs by x, each with a button that loads it. */
@@ -28,14 +34,14 @@ export function frontTable(context, load) {
         else button.removeAttribute("aria-current");
       }
     },
-    update(sample, front, x, y, here) {
+    update(sample, front, x, y, here, base) {
       const names = [x.name, y.name, ...sample.names.filter((name) => name !== x.name && name !== y.name)];
       const rows = front.slice(0, LISTED).map((i) => {
         const text = sample.text(i);
         const current = here && isDesign(text, here) ? "true" : null;
         const attributes = { type: "button", class: "link", onclick: () => load(i), "aria-current": current };
         const button = h("button", attributes, text);
-        return h("tr", {}, h("th", { scope: "row" }, button), names.map((name) => h("td", {}, figure(context, sample, name, i))));
+        return h("tr", {}, h("th", { scope: "row" }, button), names.map((name) => cell(context, sample, name, i, base)));
       });
       const caption = t(front.length ? "explore.front_caption" : "explore.front_empty", { shown: rows.length, all: front.length });
       const focused = element.contains(document.activeElement) ? document.activeElement.textContent : null;
@@ -106,15 +112,23 @@ export function picked(context, load) {
   let sample = null;
   let limits = [];
   let at = -1; // the design on the card
+  let base; // the baseline's figures
+  const figures = h("dl", { class: "figures" });
+
+  function tell() {
+    figures.replaceChildren(...sample.names.map((name) => h("div", { "data-figure": name }, h("dt", {}, title(context, name)),
+      h("dd", {}, figure(context, sample, name, at)), h("dd", { class: "diff" }, joined(change(context, sample, name, at, base))))));
+  }
 
   function show(i) {
     number.value = order.indexOf(i) + 1;
     if (i === at) return; // its button may have the focus
     at = i;
     const reasons = misses(sample, limits, i).map((miss) => h("li", {}, missWords(context, miss)));
+    tell();
     body.replaceChildren(
       h("code", {}, sample.text(i)),
-      h("p", { class: "hint" }, sample.names.map((name) => `${title(context, name)} ${context.number(sample.values(name)[i] ?? "–", form(name))}`).join(" · ")),
+      figures,
       reasons.length ? h("div", {}, h("p", { class: "wrong" }, t("explore.infeasible")), h("ul", {}, reasons)) : "",
       h("button", { type: "button", onclick: () => load(i) }, t(reasons.length ? "explore.load_anyway" : "explore.load")),
     );
@@ -124,12 +138,13 @@ export function picked(context, load) {
     element,
     show,
     /** Designs are numbered along the quantity `name`. */
-    update(drawn, budgets, name) {
+    update(drawn, budgets, name, before) {
       if (drawn !== sample || budgets !== limits) {
         body.replaceChildren();
         at = -1;
       }
-      [sample, limits] = [drawn, budgets];
+      [sample, limits, base] = [drawn, budgets, before];
+      if (at >= 0) tell();
       const values = sample.values(name);
       order = [...values.keys()].sort((i, j) => (values[i] ?? Infinity) - (values[j] ?? Infinity));
       number.max = order.length;

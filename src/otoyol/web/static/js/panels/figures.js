@@ -1,5 +1,5 @@
 // The figures that an engineer looks for first, each with its difference from the baseline.
-import { h, say } from "../dom.js";
+import { h, joined, say } from "../dom.js";
 
 const FIGURES = [
   ["params", "si"], ["macs", "si"], ["activations", "si"], ["weight_bytes", "bytes"], ["train_bytes", "bytes"],
@@ -20,6 +20,11 @@ export default {
       const { value, note, diff } = cells.get(name);
       return h("div", { "data-figure": name }, h("dt", {}, t(`report.quantity.${name}`)), value, note, diff);
     })));
+    /** How the part and the whole have changed. */
+    const ofWhole = (now, before) => {
+      const [part, whole] = ["pure", "depth"].map((name) => change(now[name], before?.[name], ""));
+      return part === whole ? part : t("of", { part, whole });
+    };
     return {
       update({ figures }, baseline) {
         for (const [name, form] of FIGURES) {
@@ -28,7 +33,7 @@ export default {
           say(value, name === "pure" ? t("of", { part: now, whole: figures.depth }) : name === "receptive_field" ? `${number(now)} px` : number(now, form));
           say(note, form === "si" ? number(now) : "");
           const base = baseline?.figures?.[name];
-          say(diff, change(now, base, form || ""));
+          say(diff, joined(name === "pure" ? ofWhole(figures, baseline?.figures) : change(now, base, form)));
           diff.className = `diff ${base === undefined || now === base || NEITHER.includes(name) ? "" : now < base ? "less" : "more"}`;
         }
       },

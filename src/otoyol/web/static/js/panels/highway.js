@@ -5,8 +5,8 @@ export default {
   id: "highway",
   view: "why",
   parts: ["highway"],
-  mount(root, { t }) {
-    const view = answerView(t);
+  mount(root, context) {
+    const view = answerView(context);
     root.append(view.element);
     return { update: ({ highway }, baseline) => view.update(highway, baseline?.highway) };
   },

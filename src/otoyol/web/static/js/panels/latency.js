@@ -14,6 +14,11 @@ export default {
     root.append(made.element, h("p", { class: "hint" }, t("latency.note")));
     let timer = 0;
     const ms = (value) => number(value, value < 100 ? ".3g" : ".0f");
+    /** How far either end has moved. */
+    const ends = (told, before) => {
+      const [low, high] = ["low_ms", "high_ms"].map((end) => change(told[end], before?.[end], ".3g"));
+      return low === high ? low : `${low} – ${high}`;
+    };
     return {
       update({ latency }, baseline) {
         const base = new Map((baseline?.latency ?? []).map((told) => [told.where, told]));
@@ -22,7 +27,7 @@ export default {
         const still = ({ where, why }) => [where, why ? t("latency.unfit", { why }) : t("latency.fitting"), "", ""];
         made.update(latency.map((told) => (told.ms === null ? still(told) : [
           told.where, { text: ms(told.ms), note: change(told.ms, base.get(told.where)?.ms, ".3g") },
-          `${ms(told.low_ms)} – ${ms(told.high_ms)}`, told.warnings.join("; ") || "–",
+          { text: `${ms(told.low_ms)} – ${ms(told.high_ms)}`, note: ends(told, base.get(told.where)) }, told.warnings.join("; ") || "–",
         ])));
       },
     };

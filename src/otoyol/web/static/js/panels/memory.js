@@ -1,8 +1,6 @@
 // A training step in every memory mode: its peak, what is held for backward, and what that costs in work.
 import { h, table } from "../dom.js";
 
-const rounded = (value) => (value === undefined ? undefined : Math.round(value * 1000) / 1000);
-
 /** A step between round figures of bytes: about four of them up to `most`. */
 const step = (most) => 2 ** Math.ceil(Math.log2(Math.max(most, 4) / 4));
 
@@ -30,7 +28,10 @@ export default {
           },
           xAxis: { type: "value", axisLabel: { color: muted, hideOverlap: true, formatter: (value) => number(value, "bytes") }, interval: step(Math.max(...memory.map(({ peak_bytes: peak }) => peak))), splitLine: { lineStyle: { color: line } } },
           yAxis: { type: "category", inverse: true, data: memory.map((step) => step.mode), axisLabel: { color: muted }, axisTick: { show: false } },
-          tooltip: { trigger: "item", formatter: ({ seriesName, name, value }) => `${name}\n${t(`memory.${seriesName}`)}: ${number(value, "bytes")}` },
+          tooltip: { trigger: "item", formatter: ({ seriesName, name, value }) => {
+            const moved = change(value, base.get(name)?.[`${seriesName}_bytes`], "bytes"); // the baseline has no bytes of that name
+            return `${name}\n${t(`memory.${seriesName}`)}: ${number(value, "bytes")} ${moved}`.trim();
+          } },
           series: [
             bars("peak", memory.map((step) => step.peak_bytes), series0, true),
             bars("held", memory.map((step) => step.held_bytes), series4, false),
@@ -41,7 +42,7 @@ export default {
           step.mode,
           { text: number(step.peak_bytes, "bytes"), note: change(step.peak_bytes, base.get(step.mode)?.peak_bytes, "bytes") },
           { text: number(step.held_bytes, "bytes"), note: change(step.held_bytes, base.get(step.mode)?.held_bytes, "bytes") },
-          { text: `${number(step.work, ".3f")}×`, note: change(rounded(step.work), rounded(base.get(step.mode)?.work), ".3f") },
+          { text: `${number(step.work, ".3f")}×`, note: change(step.work, base.get(step.mode)?.work, ".3f") },
         ]));
       },
     };

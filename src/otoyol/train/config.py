@@ -187,6 +187,7 @@ class Run(Part):
 
     seed: Natural = 0
     device: Text | None = None
+    strategy: Literal["ddp", "fsdp"] = "ddp"
     threads: Whole | None = None
     workers: Natural = 0
     evaluate_every: Whole | None = None

@@ -205,6 +205,7 @@ def _same(known: dict[str, Any], here: dict[str, Any]) -> None:
         before, now = json.loads(json.dumps(known[part])), here[part]
         if part == "config":
             before = without_free(before)  # of an earlier release, where other fields were free
+            before["run"] = {"strategy": "ddp", **before["run"]}  # the only one, before it was a field
         if part == "config" and before != now:
             path, old, new = next(_differences(before, now, ""))
             raise SpecError(path, new, f"{old}, which the run began with; another folder (--out) starts anew")

@@ -16,6 +16,7 @@ from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 
+from otoyol.nn import FeatureBackbone
 from otoyol.nn.trunk import Trunk
 
 
@@ -32,6 +33,9 @@ def shard(model: nn.Module, mesh: DeviceMesh) -> nn.Module:
         value.copy_(sent)
     for trunk in [module for module in model.modules() if isinstance(module, Trunk)]:
         for stage in trunk.stages:
+            preact = stage[0].preact  # type: ignore[index]
+            if isinstance(trunk, FeatureBackbone) and preact is not None:  # a tap may run it outside of its stage
+                fully_shard(preact, mesh=ranks, reshard_after_forward=True)
             fully_shard(stage, mesh=ranks, reshard_after_forward=True)
     fully_shard(model, mesh=ranks, reshard_after_forward=False)
     return model

@@ -92,8 +92,7 @@ class Trainer:
         self.optimiser = make_optimiser(self.model, self.recipe.optimiser)  # over the parameters as they are now
         self.stepper: Any = self.fabric.setup_optimizers(self.optimiser)
         if content is not None:
-            # only now is it on its device, in its precision, and in its shards
-            self.model.load_state_dict(parted_state(content["model"], self.model))
+            self.model.load_state_dict(parted_state(content["model"], self.model))  # on its device only now
             self.optimiser.load_state_dict(parted_optimiser(content["optimiser"], self.optimiser))
             self.fabric.strategy.precision.load_state_dict(content["scaler"])
             self.saved, self.saved_moment = self.state.step, (self.state.step, self.state.settled)
@@ -173,16 +172,14 @@ class Trainer:
                 self._ahead = error
 
     def _wishes(self) -> list[float]:
-        """Whether this rank was asked to stop, whether it has no batches to go on with, and whether by its clock a
-        checkpoint is due."""
+        """Whether this rank was asked to stop, has no batches to go on with, and finds a checkpoint due by its clock."""
         seconds = self.run.checkpoints.every_seconds
         late = seconds is not None and time.monotonic() - self._since >= seconds
         return [float(self.stop.asked), float(isinstance(self._ahead, OtoyolError)), float(late)]
 
     def _agree(self, wishes: Sequence[float]) -> None:
         """Wishes summed over the ranks, so that all of them leave, or save, at one step."""
-        stop, trouble, late = wishes
-        self._agreed = stop > 0, trouble > 0, late > 0
+        self._agreed = wishes[0] > 0, wishes[1] > 0, wishes[2] > 0
 
     def _leave(self) -> NoReturn:
         """Save, then raise Stopped, or OtoyolError where a batch cannot be read."""
@@ -358,8 +355,7 @@ class Trainer:
     def weights(self) -> dict[str, Tensor]:
         """The weights that count, on rank 0: the average where there is one. All ranks ask."""
         values = self.average.values if self.average is not None else self.model.state_dict()
-        found: dict[str, Tensor] = gathered(values, self.rank == 0)
-        return found
+        return gathered(values, self.rank == 0)
 
     def _note(self, names: Sequence[str]) -> None:
         for name in names:

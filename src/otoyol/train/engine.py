@@ -172,7 +172,7 @@ class Trainer:
                 self._ahead = error
 
     def _wishes(self) -> list[float]:
-        """Whether this rank was asked to stop, has no batches to go on with, and finds a checkpoint due by its clock."""
+        """Whether this rank was asked to stop, has no batches to go on with, finds a checkpoint due by its clock."""
         seconds = self.run.checkpoints.every_seconds
         late = seconds is not None and time.monotonic() - self._since >= seconds
         return [float(self.stop.asked), float(isinstance(self._ahead, OtoyolError)), float(late)]

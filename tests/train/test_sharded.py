@@ -34,8 +34,9 @@ FSDP: dict[str, Any] = {
             "checkpoints": {"every_seconds": None}},
 }  # fmt: skip
 # A run undisturbed; one that gets a signal in its eighth step and finds, by the second process's clock alone, a
-# checkpoint due at every step; the same taken up. Each process notes what it holds of parameters, momenta and average.
-THREE = """
+# checkpoint due at every step; the same taken up; one with a gradient that is not finite in the second process's shard
+# alone. Each process notes what it holds of parameters, momenta and average.
+RUNS = """
 import json, os, signal, sys
 from pathlib import Path
 from otoyol.train import fit, read_config
@@ -62,6 +63,14 @@ if os.environ["RANK"] == "0":
     saved = sorted(path.name[:15] for path in (base / "stopped" / "checkpoints").glob("*.ckpt"))
     (base / "stopped.json").write_text(json.dumps([status, saved]))
 fit(read_config(config), base / "stopped", resume=True)
+
+def problem(trainer, loss, known=Trainer._problem):
+    if trainer.rank == 1 and trainer.state.step == 1:
+        next(trainer.model.parameters()).grad.to_local()[0] = float("nan")
+    return known(trainer, loss)
+
+Trainer._problem = problem
+fit(read_config(config, ["recipe.steps=3", "recipe.clip=null"]), base / "poisoned")
 """
 
 
@@ -69,9 +78,9 @@ fit(read_config(config), base / "stopped", resume=True)
 def two(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What two processes make of it, undisturbed; beside it the run that was stopped."""
     base = tmp_path_factory.mktemp("sharded")
-    config, script = base / "tiny.yaml", base / "three.py"
+    config, script = base / "tiny.yaml", base / "runs.py"
     config.write_text(yaml.safe_dump(FSDP), encoding="utf-8")
-    script.write_text(THREE, encoding="utf-8")
+    script.write_text(RUNS, encoding="utf-8")
     finished(started(str(script), str(config), str(base)))
     return base / "two"
 
@@ -117,6 +126,12 @@ def test_a_stopped_run_goes_on_to_the_same_bits(two: Path) -> None:
         assert before.keys() == after.keys() and all(torch.equal(before[key], after[key]) for key in before)
     same = [name for name in rows(two)[0] if name not in ("seconds", "images_per_second")]
     assert [[row[n] for n in same] for row in rows(folder)] == [[row[n] for n in same] for row in rows(two)]
+
+
+def test_a_gradient_is_as_finite_as_all_its_shards(two: Path) -> None:
+    result = json.loads((two.with_name("poisoned") / "result.json").read_text(encoding="utf-8"))
+    assert result["nan_steps"] == [2]
+    assert all(value.isfinite().all() for value in load_file(two.with_name("poisoned") / "last.safetensors").values())
 
 
 @pytest.mark.parametrize(

@@ -184,8 +184,9 @@ def test_a_tap_amid_a_block_finds_its_norm(mesh: torch.distributed.DeviceMesh) -
 
 def test_passes_together_are_a_process_s_own(mesh: torch.distributed.DeviceMesh) -> None:
     """Processes judge unlike numbers of batches: one that gathered at a pass would wait for the others for ever."""
-    model = build(spec_of(CONFIG["spec"])).eval()
-    x = torch.randn(2, 1, 8, 8)
+    plain, model = (build(spec_of(CONFIG["spec"])).double().eval() for _ in range(2))
+    model.load_state_dict(plain.state_dict())
+    x = torch.randn(2, 1, 8, 8, dtype=torch.float64)
     with torch.no_grad():
         expected = model(x)
         shard(model, mesh)
@@ -197,3 +198,7 @@ def test_passes_together_are_a_process_s_own(mesh: torch.distributed.DeviceMesh)
             assert all(isinstance(value, DTensor) for value in model.parameters())
             assert torch.equal(model(x), expected)
             assert all(isinstance(value, DTensor) for value in model.stages.parameters())
+    for one in (plain, model):  # and training goes on
+        one(x).square().mean().backward()
+    for mine, theirs in zip(plain.parameters(), model.parameters(), strict=True):
+        torch.testing.assert_close(theirs.grad.full_tensor(), mine.grad, rtol=1e-10, atol=1e-12)

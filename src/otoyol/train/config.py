@@ -180,13 +180,16 @@ class Checkpoints(Part):
 class Run(Part):
     """Where and how it runs; little of it changes what is learnt.
 
-    ``evaluate_every`` and ``log_every`` are steps; an evaluation by default after each epoch. ``threads``: of torch.
+    ``strategy``: whether each rank holds the whole model (``ddp``) or a shard of every parameter (``fsdp``); a single
+    process holds it whole with either. ``threads``: of torch. ``evaluate_every`` and ``log_every`` are steps; an
+    evaluation by default after each epoch.
     ``on_nan``: whether a loss that is not finite stops the run, or its step is skipped and recorded, as then is one
     with such a gradient; ``unreadable``: likewise of a sample. ``deterministic`` matters on GPUs, where it costs time.
     """
 
     seed: Natural = 0
     device: Text | None = None
+    strategy: Literal["ddp", "fsdp"] = "ddp"
     threads: Whole | None = None
     workers: Natural = 0
     evaluate_every: Whole | None = None
@@ -202,6 +205,12 @@ class Run(Part):
     checkpoints: Checkpoints = Checkpoints()
     tensorboard: Flag = True
 
+
+# Where a sharded run has nothing but this: FSDP parts contiguous parameters alone, the rest was not tried.
+FSDP_HAS: dict[tuple[str, str], tuple[Any, ...]] = {
+    ("run", "channels_last"): (False,), ("run", "compile"): (False,), ("run", "sync_batch_norm"): (False,),
+    ("recipe", "precision"): ("32-true", "bf16-mixed", "64-true"),
+}  # fmt: skip
 
 # What may differ between a run and its resumption: it changes no sample (they have a digest), gradient or row; or it
 # says what to do about trouble, which a run that trouble has stopped must be free to choose.
@@ -225,6 +234,14 @@ class Config(Part):
             super().__init__(**fields)
         except ValidationError as error:
             raise spec_error(error, type(self)) from None
+
+    @model_validator(mode="after")
+    def _shardable(self) -> Self:
+        for (part, name), allowed in FSDP_HAS.items() if self.run.strategy == "fsdp" else ():
+            if (value := getattr(getattr(self, part), name)) not in allowed:
+                said = " or ".join("false" if one is False else one for one in allowed)
+                raise SpecError(f"{part}.{name}", value, f"{said} with run.strategy fsdp")
+        return self
 
     @abstractmethod
     def open(self, classes: tuple[str, ...] | None = None) -> Task:

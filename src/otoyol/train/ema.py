@@ -8,6 +8,8 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from otoyol.train.sharded import own
+
 
 class Average:
     """a ← d · a + (1 - d) · w after every step, for floating-point parameters and buffers; others are copied.
@@ -29,8 +31,8 @@ class Average:
     def update(self, updates: int) -> None:
         """``updates``: how many there have been before."""
         decay = min(self.decay, (1 + updates) / (10 + updates)) if self.warm else self.decay
-        live = [self._live[place].detach() for place in self._moving]
-        torch._foreach_lerp_([self._mean[place] for place in self._moving], live, 1 - decay)
+        live = [own(self._live[place].detach()) for place in self._moving]
+        torch._foreach_lerp_([own(self._mean[place]) for place in self._moving], live, 1 - decay)
         for place in self._copied:
             self._mean[place].copy_(self._live[place])
 
@@ -46,13 +48,13 @@ class Average:
     def swapped(self) -> Iterator[None]:
         """Inside, the model holds the average; after it, its own values again, to the last bit."""
         with torch.no_grad():
-            own = [value.detach().clone() for value in self._live]
+            before = [value.detach().clone() for value in self._live]
             _copy(self._live, self._mean)
         try:
             yield
         finally:
             with torch.no_grad():
-                _copy(self._live, own)
+                _copy(self._live, before)
 
 
 def _copy(to: list[Tensor], values: list[Tensor]) -> None:

@@ -33,6 +33,7 @@ from otoyol.train.order import TrainingKeys, check_split, validation_keys
 from otoyol.train.progress import Progress, Stopped, Told
 from otoyol.train.schedule import factor
 from otoyol.train.seeds import seed_of
+from otoyol.train.sharded import gathered, parted_optimiser, parted_state, together, whole
 from otoyol.train.signals import Stop
 from otoyol.train.store import Store
 from otoyol.train.task import Built, Metric, Task
@@ -69,7 +70,8 @@ class Trainer:
         self.saved_moment: tuple[int, int] | None = None
         self.log: Log | None = None
         self._ahead: list[Fetched] | OtoyolError = []  # the next step's batches, or why there are none
-        self._agreed = (False, False)  # what some rank wishes, see _wishes
+        self._agreed = (False, False, False)  # what some rank wishes, see _wishes
+        self._since = 0.0  # when there last was a checkpoint, on the monotonic clock
 
     def build(self) -> Built:
         """The fresh model, its first weights decided by the seed. Raises SpecError for what cannot be trained."""
@@ -90,14 +92,14 @@ class Trainer:
         self.optimiser = make_optimiser(self.model, self.recipe.optimiser)  # over the parameters as they are now
         self.stepper: Any = self.fabric.setup_optimizers(self.optimiser)
         if content is not None:
-            self.model.load_state_dict(content["model"])  # only now is it on its device, in its precision
-            self.optimiser.load_state_dict(content["optimiser"])
+            self.model.load_state_dict(parted_state(content["model"], self.model))  # on its device only now
+            self.optimiser.load_state_dict(parted_optimiser(content["optimiser"], self.optimiser))
             self.fabric.strategy.precision.load_state_dict(content["scaler"])
             self.saved, self.saved_moment = self.state.step, (self.state.step, self.state.settled)
         ema = self.recipe.ema
         self.average = None if ema is None else Average(self.model, ema.decay, ema.warm)
         if self.average is not None and content is not None:
-            self.average.load(content["average"])
+            self.average.load(parted_state(content["average"], self.model))
         self._open_loaders()
         try:
             if self.rank == 0:
@@ -138,25 +140,23 @@ class Trainer:
 
     def _steps(self) -> None:
         batches = iter(self.training)
+        self._began, self._since = time.monotonic() - self.state.seconds, time.monotonic()
         self._fetch(batches)
         if self.world > 1:
             self._agree(total(self.fabric, torch.tensor(self._wishes(), device=self.fabric.device)))
-        self._began, since = time.monotonic() - self.state.seconds, time.monotonic()
         hold(self.model, self.frozen)
         while True:
-            now = time.monotonic()
-            self.state.seconds = now - self._began
+            self.state.seconds = time.monotonic() - self._began
             if self.world == 1:
                 self._agree(self._wishes())
-            if any(self._agreed):
+            stop, trouble, late = self._agreed
+            if stop or trouble:
                 self._leave()
-            evaluated = self._settle()
-            saves = self.run.checkpoints
-            late = saves.every_seconds is not None and now - since >= saves.every_seconds
-            due = saves.every_steps is not None and self.state.step % saves.every_steps == 0
+            evaluated, every = self._settle(), self.run.checkpoints.every_steps
+            due = every is not None and self.state.step % every == 0
             if evaluated or late or (due and self.state.step):
                 self._save()
-                since = time.monotonic()
+                self._since = time.monotonic()
             if self.state.step == self.steps:
                 return
             self._step(batches)
@@ -172,12 +172,14 @@ class Trainer:
                 self._ahead = error
 
     def _wishes(self) -> list[float]:
-        """Whether this rank was asked to stop, and whether it has no batches to go on with."""
-        return [float(self.stop.asked), float(isinstance(self._ahead, OtoyolError))]
+        """Whether this rank was asked to stop, has no batches to go on with, finds a checkpoint due by its clock."""
+        seconds = self.run.checkpoints.every_seconds
+        late = seconds is not None and time.monotonic() - self._since >= seconds
+        return [float(self.stop.asked), float(isinstance(self._ahead, OtoyolError)), float(late)]
 
     def _agree(self, wishes: Sequence[float]) -> None:
-        """Wishes summed over the ranks, so that all of them leave at one step."""
-        self._agreed = wishes[0] > 0, wishes[1] > 0
+        """Wishes summed over the ranks, so that all of them leave, or save, at one step."""
+        self._agreed = wishes[0] > 0, wishes[1] > 0, wishes[2] > 0
 
     def _leave(self) -> NoReturn:
         """Save, then raise Stopped, or OtoyolError where a batch cannot be read."""
@@ -214,8 +216,8 @@ class Trainer:
             sums += weight * torch.stack([value.double() for value in told])
         self._fetch(batches, step + 1)
         told_too = sums.new_tensor([*self._wishes(), float(len(skipped))])
-        *figures, stop, trouble, unread = total(self.fabric, torch.cat((sums, told_too)))
-        self._agree((stop, trouble))
+        *figures, stop, trouble, late, unread = total(self.fabric, torch.cat((sums, told_too)))
+        self._agree((stop, trouble, late))
         if unread:  # names travel only where there are some
             self._note([name for names in everyone(self.fabric, skipped) for name in names])
         if not (problem := self._problem(figures[0])):
@@ -244,7 +246,8 @@ class Trainer:
             return ""
         if norm is None:
             norm = nn.utils.get_total_norm([p.grad for p in self.model.parameters() if p.grad is not None])
-        return "" if math.isfinite(float(norm)) else f"the norm of the gradient is {float(norm)}"
+        value = float(whole(norm))
+        return "" if math.isfinite(value) else f"the norm of the gradient is {value}"
 
     def _refuse(self, problem: str, buffers: list[Tensor]) -> None:
         """A step that cannot be: the end, or one that leaves no trace but its record."""
@@ -310,7 +313,7 @@ class Trainer:
 
     def _evaluate(self) -> None:
         self.metric, self.evaluated = self.judged(), True
-        state = self.state
+        state, weights = self.state, self.weights()
         if self.metric is None:
             return
         figures = self.metric.compute()  # once: COCO's take seconds
@@ -319,14 +322,14 @@ class Trainer:
         if not state.best or value > state.best["metrics"][self.task.best]:
             state.best = {"step": state.step, "metrics": state.metrics}
             with self._advising():
-                self.save_best(self.weights())
+                self.save_best(weights)
         self.tell(self._told(math.nan)._replace(metrics=state.metrics))
 
     def judged(self) -> Metric | None:
         """The validation split's metric by the weights that count, on rank 0. Raises Stopped where a signal comes
         amid it."""
         try:
-            with self.average.swapped() if self.average is not None else nullcontext():
+            with self.counting():
                 return judge(self.task, self.model, self.validation, self.fabric, self.stop, self._note,
                              self.run.channels_last)  # fmt: skip
         except Interrupted:
@@ -343,9 +346,16 @@ class Trainer:
             if self.state.step == self.steps:
                 self.validation.close()
 
+    @contextmanager
+    def counting(self) -> Iterator[None]:
+        """Inside, every rank's model holds all the weights that count. All ranks enter; each leaves by itself."""
+        with self.average.swapped() if self.average is not None else nullcontext(), together(self.model):
+            yield
+
     def weights(self) -> dict[str, Tensor]:
-        """The weights that count: the average where there is one."""
-        return self.average.values if self.average is not None else self.model.state_dict()
+        """The weights that count, on rank 0: the average where there is one. All ranks ask."""
+        values = self.average.values if self.average is not None else self.model.state_dict()
+        return gathered(values, self.rank == 0)
 
     def _note(self, names: Sequence[str]) -> None:
         for name in names:
@@ -360,19 +370,25 @@ class Trainer:
         return Told(state.step, self.steps, done / self.samples, loss, lr, speed)
 
     def _save(self) -> None:
-        """A checkpoint of this moment, on rank 0, unless there is one already."""
+        """A checkpoint of this moment, by rank 0, unless there is one already. All ranks come here at one moment."""
         moment = self.state.step, self.state.settled
-        if self.rank != 0 or self.log is None or self.saved_moment == moment:
+        if self.saved_moment == moment:
             return
-        if not all(bool(value.isfinite().all()) for value in self.model.parameters()):
+        content = gathered({
+            "model": self.model.state_dict(), "optimiser": self.optimiser.state_dict(),
+            "average": None if self.average is None else self.average.values,
+        }, self.rank == 0)  # fmt: skip
+        if self.log is None:
+            self.saved_moment = moment
+            return
+        if not all(bool(content["model"][name].isfinite().all()) for name, _ in self.model.named_parameters()):
             raise TrainingError(f"training: weights are not finite after step {self.state.step}; {self._kept()}")
         with self._advising():
             self.log.sync()
         self.state.log_size = self.log.size
         self.store.save(self.state.step, {
-            "identity": self.identity, "model": self.model.state_dict(),
-            "optimiser": self.optimiser.state_dict(), "scaler": self.fabric.strategy.precision.state_dict(),
-            "average": None if self.average is None else self.average.values, "progress": asdict(self.state),
+            "identity": self.identity, **content, "scaler": self.fabric.strategy.precision.state_dict(),
+            "progress": asdict(self.state),
         })  # fmt: skip
         self.saved, self.saved_moment = self.state.step, moment
 

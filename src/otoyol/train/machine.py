@@ -16,11 +16,12 @@ from otoyol.nn import memory_mode
 from otoyol.nn.trunk import Trunk
 from otoyol.train.config import Recipe, Run
 from otoyol.train.rendezvous import agree
+from otoyol.train.sharded import shard
 
 try:
     from lightning_fabric import Fabric
     from lightning_fabric.plugins import DoublePrecision, MixedPrecision
-    from lightning_fabric.strategies import DDPStrategy
+    from lightning_fabric.strategies import DDPStrategy, ModelParallelStrategy, Strategy
 except ModuleNotFoundError as error:
     raise MissingExtraError("pytorch-lightning", "train") from error
 
@@ -57,12 +58,19 @@ def connect(run: Run, recipe: Recipe) -> Fabric:
         fabric = Fabric(
             accelerator=device.type, devices=devices if device.type != "cpu" or world > 1 else 1,
             num_nodes=max(1, world // local), **precision,
-            # Statistics are broadcast to be judged by (judge.py): at each step, ranks would wait for one another.
-            strategy=DDPStrategy(broadcast_buffers=False) if world > 1 else "auto",
+            strategy=_strategy(run, world) if world > 1 else "auto",
         )  # fmt: skip
         _join(world, device.type)
         fabric.launch()
     return fabric
+
+
+def _strategy(run: Run, world: int) -> Strategy:
+    """Ranks that each hold the model, or shards of it. Either leaves running statistics to each rank; they are
+    broadcast to be judged by (judge.py): at each step, ranks would wait for one another."""
+    if run.strategy == "ddp":
+        return DDPStrategy(broadcast_buffers=False)
+    return ModelParallelStrategy(shard, data_parallel_size=world, tensor_parallel_size=1)
 
 
 def _join(world: int, kind: str) -> None:

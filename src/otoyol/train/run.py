@@ -170,14 +170,13 @@ def _finish(trainer: Trainer) -> dict[str, Any] | None:
     """Weights, pictures, result.json. Made again by each resumption of a run that is done."""
     task, config, folder, state = trainer.task, trainer.config, trainer.folder, trainer.state
     metric = trainer.metric if trainer.evaluated else trainer.judged()
-    if trainer.rank != 0 or metric is None:
-        return None
-    save_weights(folder / "last.safetensors", trainer.weights(), config, task, design(trainer.model, config))
-    average = trainer.average
-    if average is not None:
-        trainer.model.load_state_dict(average.values)
-    trainer.model.eval()
-    told = task.report(metric, trainer.model, folder)
+    weights = trainer.weights()
+    with trainer.counting():
+        if trainer.rank != 0 or metric is None:
+            return None
+        save_weights(folder / "last.safetensors", weights, config, task, design(trainer.model, config))
+        trainer.model.eval()
+        told = task.report(metric, trainer.model, folder)
     from otoyol.train.pictures import curves
 
     curves(read_log(folder / "metrics.csv"), task.metrics, folder)
@@ -188,7 +187,7 @@ def _finish(trainer: Trainer) -> dict[str, Any] | None:
         "seconds": round(state.seconds, 1), "ranks": trainer.world, "samples": trainer.samples,
         "validation": len(task.validation), "metrics": _plain(state.metrics),
         "best": {**state.best, "metrics": _plain(state.best["metrics"])} if state.best else None,
-        "averaged": average is not None, "left_out": state.left_out, "nan_steps": state.nan_steps, **told,
+        "averaged": trainer.average is not None, "left_out": state.left_out, "nan_steps": state.nan_steps, **told,
     }  # fmt: skip
     write_text(folder / RESULT, json_text(result))
     return result
@@ -206,6 +205,7 @@ def _same(known: dict[str, Any], here: dict[str, Any]) -> None:
         before, now = json.loads(json.dumps(known[part])), here[part]
         if part == "config":
             before = without_free(before)  # of an earlier release, where other fields were free
+            before["run"] = {"strategy": "ddp", **before["run"]}  # the only one, before it was a field
         if part == "config" and before != now:
             path, old, new = next(_differences(before, now, ""))
             raise SpecError(path, new, f"{old}, which the run began with; another folder (--out) starts anew")

@@ -64,7 +64,7 @@ def chosen(out: Path, data: Path, steps: int) -> tuple[str, list[dict[str, Any]]
     if not told.exists():
         done = subprocess.run(
             otoyol_command("trials", str(front), "--data", str(data), "--steps", str(steps), "--batch", "128", "--lr",
-                           "0.2", "--precision", "bf16-mixed", "--reports", "3", "--judged", "5000", "--json"),
+                           "0.2", "--precision", "bf16-mixed", "--reports", "2", "--judged", "5000", "--json"),
             check=True, stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
         write_text(told, done.stdout)
@@ -178,7 +178,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--unpack", type=Path, help="a tar archive of it, to fill --data with first")
     parser.add_argument("--out", type=Path, default=Path("out/cifar10-hour"))
     parser.add_argument("--minutes", type=float, default=60.0, help="for each contestant")
-    parser.add_argument("--trial-steps", type=int, default=300, help="of each design of the front")
+    parser.add_argument("--trial-steps", type=int, default=200, help="of each design of the front")
     parser.add_argument("--only", nargs="+", choices=tuple(CONTESTANTS), help="of the contestants")
     parser.add_argument("--record", action="store_true", help="write docs/evidence/cifar10.json and its picture")
     given = parser.parse_args(arguments)

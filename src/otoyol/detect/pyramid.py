@@ -35,6 +35,10 @@ class Pyramid(nn.Module):
         super().__init__()
         channels = [body.tap_channels[name] for name in detector.taps]
         self.body = body
+        read = {tap["module"] for tap in body.tap_info if tap["name"] in detector.taps}
+        for path, norm in (("final", body.final), *((f"taps.{name}", norm) for name, norm in body.taps.items())):
+            if norm is not None and path not in read:
+                norm.requires_grad_(False)  # it gets no gradient, for which the ranks of a run would wait
         self.fpn = FeaturePyramidNetwork(
             channels, detector.channels, extra_blocks(detector, channels[-1]),
             norm_factory(detector.fpn_norm, detector.channels, "fpn_norm"),

@@ -42,7 +42,7 @@ VIEWS = {
     ),
     "explore": (
         ("en", "tr"),
-        "spec=resnet50&view=explore&space=classification&count=1500&budgets=macs<=4.1e9 params<=26M",
+        "spec=resnet50&pin=resnet34&view=explore&space=classification&count=1500&budgets=macs<=4.1e9 params<=26M",
         "table.front tbody button", 1480,
     ),
     "runs": (("en",), f"spec={PROBED[1]}&view=runs&figure=grad_in&files=probe.json", ".panel-runs canvas", 1220),

@@ -287,3 +287,11 @@ def test_a_baseline_in_the_terms_of_a_sample() -> None:
         "depth": 32, "receptive_field": lower(otoyol.parse("cifar_resnet32")).taps[-1].receptive_field,
         f"latency_ms@{WHERE}": 5 * (16 + 32 + 64) / 1e3,
     }  # fmt: skip
+
+
+def test_open_blocks_out_of_as_many(visit: Visit, address: str) -> None:
+    """Of 16 blocks the first of each of 4 stages projects; after the addition of each v1 block stands a ReLU."""
+    page = visit(at(address, view="overview", spec="resnet50@block=bottleneck-v2", pin="resnet50"))
+    figure = page.locator("#panel-figures [data-figure=pure]")
+    figure.locator(".diff:not(:empty)").wait_for()
+    assert [figure.locator("dd").nth(i).text_content() for i in (0, 2)] == ["12 of 16", "+12"]

@@ -20,10 +20,10 @@ export default {
       const { value, note, diff } = cells.get(name);
       return h("div", { "data-figure": name }, h("dt", {}, t(`report.quantity.${name}`)), value, note, diff);
     })));
-    /** How the part and the whole have changed. */
+    /** How the part has changed, and the whole where it has. */
     const ofWhole = (now, before) => {
       const [part, whole] = ["pure", "depth"].map((name) => change(now[name], before?.[name], ""));
-      return part === whole ? part : t("of", { part, whole });
+      return whole === "=" || whole === "" ? part : t("of", { part, whole });
     };
     return {
       update({ figures }, baseline) {

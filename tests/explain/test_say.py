@@ -48,7 +48,7 @@ def test_the_issues_example_in_both_languages() -> None:
 @pytest.mark.parametrize(
     ("tag", "lang"),
     [("tr-TR,tr;q=0.9,en;q=0.8", "tr"), ("tr_TR.UTF-8", "tr"), ("TR", "tr"), ("en-GB", "en"), ("C", "en"), ("", "en"),
-     ("de-DE,tr;q=0.5", "en")],
+     ("de-DE,tr;q=0.5", "en"), ("trv-TW", "en")],
 )  # fmt: skip
 def test_tags_of_browsers_and_systems(tag: str, lang: str) -> None:
     assert language_of(tag) == lang

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from otoyol.cli.facts import PLAIN, cost_facts, count_facts
 from otoyol.cli.inputs import label, read_spec, title
-from otoyol.cli.options import Json, Lang, SpecText, option
+from otoyol.cli.options import DType, Json, Lang, SpecText, option
 from otoyol.cli.output import Heading, Item, Table, write, write_json
 from otoyol.cli.words import language, number, signed, word
 
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from otoyol.spec import Spec
 
 By = Literal["op", "slot", "block", "stage", "class"]
-DType = Literal["float64", "float32", "float16", "bfloat16"]
 
 
 def cost(

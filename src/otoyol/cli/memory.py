@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
 from otoyol.cli.inputs import label, read_spec, title
-from otoyol.cli.options import Json, Lang, SpecText, option
+from otoyol.cli.options import DType, Json, Lang, SpecText, option
 from otoyol.cli.output import Heading, Table, write, write_json
 from otoyol.cli.words import language, number, word
 from otoyol.errors import SpecError
 
-DType = Literal["float64", "float32", "float16", "bfloat16"]
 Optimizer = Literal["sgd", "momentum", "adamw"]
 Device = Literal["cpu", "cuda"]
 SIZE = re.compile(r"(\d+(?:\.\d+)?(?:e\d+)?)\s*(?:([kmgt])(i?)b?|b)?\Z", re.IGNORECASE)

@@ -27,6 +27,7 @@ SpecText = Annotated[str, option("spec")]
 SpecTexts = Annotated[tuple[str, ...], option("specs")]
 Json = Annotated[bool, option("json", "--json")]
 Lang = Annotated[Language | None, option("lang", "--lang")]
+DType = Literal["float64", "float32", "float16", "bfloat16"]
 Equal = Literal["macs", "params", "activations", "train_bytes", "training_bytes", "train_bytes_lean",
                 "peak_inference_bytes", "latency"]  # fmt: skip
 Vary = Annotated[Literal["widths", "depths", "both"], option("vary", "--vary")]

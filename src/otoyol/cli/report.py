@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from otoyol.cli.inputs import read_spec
-from otoyol.cli.options import Lang, SpecTexts, option
+from otoyol.cli.options import DType, Lang, SpecTexts, option
 from otoyol.cli.words import language
-
-DType = Literal["float64", "float32", "float16", "bfloat16"]
 
 
 def report(

@@ -36,7 +36,8 @@ class Locale(NamedTuple):
 
 def language_of(tag: str) -> str:
     """The language that a tag such as ``en-GB`` or ``tr_TR.UTF-8`` begins with; English where there is none."""
-    return max((lang for lang in LANGUAGES if tag.lower().startswith(lang)), key=len, default="en")
+    first = re.split("[^a-z]", tag.lower(), maxsplit=1)[0]
+    return first if first in LANGUAGES else "en"
 
 
 def say(key: str, lang: str = "en", /, **facts: Any) -> str:

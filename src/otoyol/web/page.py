@@ -25,10 +25,8 @@ from otoyol.web.reply import reply
 OWN = "studio."  # the page's own words go without it
 ALSO = (
     "report.quantity.",
-    "report.meaning.",
     "report.head.",
     "draw.part.",
-    "draw.metric.",
     "draw.quantity.",
     "draw.front.",
 )

@@ -81,10 +81,9 @@ def routes(scorers: Mapping[str, Any]) -> APIRouter:
         return own[where]
 
     def draw(ask: ExploreAsk, lang: str) -> dict[str, Any]:
-        meant(ask.budgets)  # refused before anything is worked on
-        found = ready(space_of(ask.space, ask.spec, ask.text))
         tables = {where: fitted(where) for where in scorers} if ask.latency else {}
-        limits = meant(ask.budgets)  # tables may have failed meanwhile
+        limits = meant(ask.budgets)  # only now is it known which tables cannot be fitted
+        found = ready(space_of(ask.space, ask.spec, ask.text))
         predict = {key(LATENCY, where): scorer for where, scorer in tables.items() if scorer is not None}
         unfit = [
             {"where": where, "why": sentence(failure(scorers, where) or "", lang)}

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
 from otoyol.cost.conventions.presets import CONVENTIONS, PLAIN, WRITINGS, Convention, Sight, Term, Writing
-from otoyol.cost.conventions.quantities import QUANTITIES, QUANTITY_WORDS, Words, in_words
+from otoyol.cost.conventions.quantities import GROUP, QUANTITIES, QUANTITY_WORDS, Words, in_words
 from otoyol.errors import SpecError
 from otoyol.ops import Op, lower
 from otoyol.spec import Spec
@@ -88,11 +88,8 @@ def explain_table(spec: Spec) -> tuple[Row, ...]:
 def part_text(part: Part, lang: str = "en") -> str:
     """A part in words, such as ``norms 44,455,936 (4 × 11,113,984 input elements)``."""
     cause, quantity = in_words(CAUSES[part.cause], lang), in_words(QUANTITY_WORDS[part.quantity], lang)
-    return _grouped(f"{cause} {part.amount:,} ({part.times} × {part.elements:,} {quantity})", lang)
-
-
-def _grouped(text: str, lang: str) -> str:
-    return text.replace(",", ".") if lang == "tr" else text
+    amount, elements = (f"{n:,}".replace(",", in_words(GROUP, lang)) for n in (part.amount, part.elements))
+    return f"{cause} {amount} ({part.times} × {elements} {quantity})"
 
 
 def _convention(name: str) -> Convention:

@@ -9,6 +9,7 @@ from otoyol.cost.formulas import elements_in, elements_out, macs, params
 from otoyol.ops import Op
 
 Words = dict[str, str]  # by language
+GROUP: Final[Words] = {"en": ",", "tr": "."}  # between thousands
 
 
 def in_words(words: Words, lang: str) -> str:

@@ -28,9 +28,13 @@ let shownFor = ""; // and the question that it answers
 let refused = null; // {spec, error, offered} while what is asked for cannot be shown
 let langShown = ""; // the state's `lang` when everything was mounted
 let baseline = { key: "", answer: null };
+let rounds = 0; // an answer that is on its way when the same is asked again is of an earlier round
 
 /** The language of a state, or where it leaves that open, the browser's. */
-const langOf = (s) => s.lang || Object.keys(choices.languages).find((l) => navigator.language.toLowerCase().startsWith(l)) || "en";
+const langOf = (s) => {
+  const [first] = /^[a-z]*/.exec(navigator.language.toLowerCase());
+  return s.lang || (Object.hasOwn(choices.languages, first) ? first : "en");
+};
 
 async function start() {
   state = decode(location.hash).state;
@@ -103,7 +107,8 @@ function build(lang, found) {
     edit: (changes) => set({ spec: withEdits(state.spec, changes) }),
     shown: () => shown,
     again: () => {
-      shownFor = baseline.key = "";
+      shownFor = "";
+      rounds += 1;
       refresh();
     },
   };
@@ -288,7 +293,7 @@ async function askBaseline(parts) {
   const { pin } = state;
   const alone = visible().flatMap(({ panel }) => panel.compared ?? []);
   const asked = about(pin, [...parts.filter((part) => COMPARED.includes(part)), ...alone]);
-  const key = JSON.stringify(asked);
+  const key = JSON.stringify([rounds, asked]);
   if (!pin) baseline = { key: "", answer: null };
   else if (baseline.key !== key) {
     try {

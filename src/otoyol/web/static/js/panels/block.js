@@ -59,7 +59,8 @@ export default {
         const shape = (s) => s.join("×");
         say(where, `${told.name} · ${shape(told.shape_in)} → ${shape(told.shape_out)}${
           Object.entries(told.where).map(([letter, value]) => ` · ${letter} = ${value}`).join("")}`);
-        say(moved, baseline?.op ? shapes(told, baseline.op) : "");
+        moved.hidden = !baseline?.op;
+        if (baseline?.op) say(moved, t("op.moved", { text: shapes(told, baseline.op) }));
         const base = new Map((baseline?.op?.lines ?? []).map((line) => [line.quantity, line.value]));
         lines.replaceChildren(...told.lines.flatMap((line) => [
           h("dt", {}, t(`op.${line.quantity}`)),

@@ -6,9 +6,10 @@ import { mountForm } from "./explore_form.js";
 import { WITHIN, cloud, front, rangesFrom, rangesText, rounded, standing, typed } from "./explore_model.js";
 import { frontTable, leftOut, picked, rangeFields } from "./explore_tables.js";
 
-// {key, drawn, budgets, limits}: the last sample and its budgets, in words and as they are meant, so that another
-// language does not draw it again.
+// {key, lang, drawn, budgets, limits}: the last sample and its budgets, in words and as they are meant, so that another
+// language does not draw it again, unless it tells reasons.
 let kept = null;
+const tells = ({ refused, impossible, unfit }) => refused.length + impossible.length + unfit.length > 0;
 
 /** `macs:more` → {name, more}. */
 const plane = (word) => {
@@ -55,7 +56,8 @@ export default {
     let changed = false; // something else was asked for while a sample was drawn
     let anew = false; // the next sample is wanted for the page's design
     let limited = ""; // the words of the budgets that `limits` are of
-    let counted = ""; // batch and number type of the sample's figures
+    let counted = ""; // batch and number type of the sample that was asked for last,
+    let sampled = ""; // and of the one that is shown
     const countedAs = () => `${context.state().batch} ${context.state().dtype}`;
     const budgets = () => context.state().budgets;
     const gone = () => !root.isConnected; // the page was mounted anew while an answer was on its way
@@ -89,15 +91,16 @@ export default {
       const late = () => gone() || changed || counted !== countedAs();
       try {
         const key = JSON.stringify(body);
-        if (kept?.key !== key) {
+        if (kept?.key !== key || (kept.lang !== context.lang && tells(kept.drawn))) {
           const answer = await context.ask("/api/explore", { ...body, budgets: typed(words) });
-          kept = { key, drawn: answer, budgets: words, limits: answer.budgets };
+          kept = { key, lang: context.lang, drawn: answer, budgets: words, limits: answer.budgets };
         }
         if (late()) return;
         anew = false;
         if (space !== "text" && around !== base) context.set({ around: base }); // so that its address draws it again
         ({ drawn } = kept);
         sample = cloud(drawn);
+        sampled = counted;
         if (pinned && sample.names.some((name) => !(name in pinned))) context.again(); // a table has been fitted meanwhile
         const asked = Object.entries(rangesFrom(context.state().ranges));
         ranges = Object.fromEntries(asked.filter(([name]) => sample.names.includes(name)));
@@ -154,15 +157,16 @@ export default {
       const states = standing(sample, limits, ranges);
       const within = Array.from(states.keys()).filter((i) => states[i] === WITHIN);
       const best = front(sample, within, x, y);
-      const view = { sample, states, front: best, x, y, limits, ranges, base: pinned, here: standsAt(x, y) };
+      const base = sampled === countedAs() ? pinned : null; // figures for another batch or number type do not compare
+      const view = { sample, states, front: best, x, y, limits, ranges, base, here: standsAt(x, y) };
       pictures.hidden = below.hidden = false;
       const on = { pick, ranges: (changes) => keep(rounded(changes)) };
       charts ??= [scatter(one, context, on), parallel(other, context, on)];
       charts.forEach((chart) => chart.draw(view));
       filter.update(sample, ranges);
-      list.update(sample, best, x, y, here, pinned);
+      list.update(sample, best, x, y, here, base);
       out.update(sample, limits, drawn);
-      card.update(sample, limits, x.name, pinned);
+      card.update(sample, limits, x.name, base);
       say(said, t("explore.told", {
         seen: drawn.seen, within: states.filter((s) => s !== 2).length, kept: within.length, front: best.length,
       }));

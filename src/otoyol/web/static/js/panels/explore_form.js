@@ -39,8 +39,8 @@ export function mountForm(context, on) {
     type: "text", spellcheck: "false", autocomplete: "off", placeholder: "macs<=4.1e9 params<=26M",
     onchange: () => { set({ budgets: budgets.value.slice(0, 1000) }); on.budgets(); },
   });
-  const predict = h("input", { type: "checkbox", onchange: () => { set({ predict: predict.checked ? "yes" : "" }); on.draw(); } });
-  const unfit = h("small", { hidden: true });
+  const predict = h("input", { type: "checkbox", "aria-describedby": "explore-predict-note", onchange: () => { set({ predict: predict.checked ? "yes" : "" }); on.draw(); } });
+  const unfit = h("small", { id: "explore-predict-note", hidden: true });
   const axes = ["x", "y"].map((axis) => {
     const name = h("select", { onchange: () => change() });
     const sense = h("select", { "aria-label": t(`explore.sense_${axis}`), onchange: () => change() });

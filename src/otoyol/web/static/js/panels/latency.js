@@ -23,7 +23,7 @@ export default {
       update({ latency }, baseline) {
         const base = new Map((baseline?.latency ?? []).map((told) => [told.where, told]));
         clearTimeout(timer);
-        if (latency.some(({ ms: known, why }) => known === null && !why)) timer = setTimeout(again, 2000);
+        if ([...latency, ...(baseline?.latency ?? [])].some(({ ms: known, why }) => known === null && !why)) timer = setTimeout(again, 2000);
         const still = ({ where, why }) => [where, why ? t("latency.unfit", { why }) : t("latency.fitting"), "", ""];
         made.update(latency.map((told) => (told.ms === null ? still(told) : [
           told.where, { text: ms(told.ms), note: change(told.ms, base.get(told.where)?.ms, ".3g") },

@@ -13,7 +13,7 @@ import torch
 import otoyol
 from otoyol.cli import bench as telling
 from otoyol.cli.main import run as command
-from otoyol.deploy import Artifact, Best, choose, export_onnx, load_engine
+from otoyol.deploy import Artifact, Best, choose, export_onnx, huge_pages, load_engine
 from otoyol.deploy import best as keeping
 from otoyol.deploy import engines as engine_list
 from otoyol.deploy.bench import BURST, ROUNDS, Bench, Row, bench, race
@@ -173,6 +173,17 @@ def test_a_winner_that_cannot_run_here_is_fallen_back_from(
     assert (choice.engine, choice.threads) == ("ort", 0)
     why = "it compiles at every start" if engine == "compile" else f"{engine} is broken"
     assert choice.why == f"{engine} was the fastest, but {why}"
+
+
+def test_without_huge_pages_their_winner_runs_in_others(artifact: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = "openvino-hugepages"
+    winner = {"batch": 1, "engine": engine, "version": engine_list.version(engine), "latency_ms": 1.0, "spread": 0.0}
+    fields = Best.of(raced(artifact)).model_dump(mode="json") | {"winners": [winner]}
+    keeping.place_of(artifact).write_text(json.dumps(fields))
+    monkeypatch.setattr(huge_pages, "obstacle", lambda: "there are none")
+    assert choose(artifact) == ("openvino", 1, f"{engine} was the fastest, but there are none")
+    monkeypatch.setattr(keeping, "obstacle", lambda name, given: f"{name} is broken")
+    assert choose(artifact)[:2] == ("ort", 0)
 
 
 @pytest.mark.parametrize(

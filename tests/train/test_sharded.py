@@ -15,14 +15,14 @@ from safetensors.torch import load_file
 from test_ranks import CONFIG, finished, rows, started
 from torch.distributed.tensor import DTensor
 
-from otoyol.errors import SpecError
-from otoyol.nn import build
+from otoyol.errors import OtoyolError, SpecError
+from otoyol.nn import build, memory_mode
 from otoyol.train import fit
 from otoyol.train.after import evaluate
 from otoyol.train.classification import ClassificationConfig
 from otoyol.train.folder import load_run
 from otoyol.train.run import _same
-from otoyol.train.sharded import shard, together
+from otoyol.train.sharded import parted_optimiser, shard, together
 from otoyol.train.store import Store
 from otoyol.weights.files import spec_of
 
@@ -202,3 +202,29 @@ def test_passes_together_are_a_process_s_own(mesh: torch.distributed.DeviceMesh)
         one(x).square().mean().backward()
     for mine, theirs in zip(plain.parameters(), model.parameters(), strict=True):
         torch.testing.assert_close(theirs.grad.full_tensor(), mine.grad, rtol=1e-10, atol=1e-12)
+
+
+def test_norms_learn_where_stages_run_again(mesh: torch.distributed.DeviceMesh) -> None:
+    spec = spec_of("resnetv2_18@block=basic-v2,depths=1-1-1-1,widths=8-8-16-16,stem.widths=8")
+    plain, model = (build(spec, features_only=True).double().train() for _ in range(2))
+    model.load_state_dict(plain.state_dict())
+    memory_mode(model, "checkpoint")
+    shard(model, mesh)
+    x = torch.randn(2, 3, 32, 32, dtype=torch.float64)
+    for one in (plain, model):
+        sum(tap.square().mean() for tap in one(x)).backward()
+    for (name, mine), theirs in zip(plain.named_parameters(), model.parameters(), strict=True):
+        torch.testing.assert_close(theirs.grad.full_tensor(), mine.grad, rtol=1e-10, atol=1e-12, msg=name)
+
+
+def test_an_optimiser_of_other_parameters_is_refused() -> None:
+    model = torch.nn.Linear(2, 2)
+    saved = torch.optim.SGD(model.parameters(), lr=0.1).state_dict()
+    with pytest.raises(OtoyolError, match="2 parameters learnt until here, now there are 1"):
+        parted_optimiser(saved, torch.optim.SGD([model.weight], lr=0.1))
+
+
+def test_a_run_of_two_processes_is_taken_up_by_one(two: Path) -> None:
+    """The last of these tests, for it writes the result anew."""
+    assert fit(ClassificationConfig(**FSDP), two, resume=True).status == 0
+    assert json.loads((two / "result.json").read_text(encoding="utf-8"))["ranks"] == 1

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from otoyol.deploy.artifact import Artifact, digest_of
 from otoyol.deploy.bench import Bench
-from otoyol.deploy.engines import COMPILED, EngineName, obstacle, version
+from otoyol.deploy.engines import COMPILED, HUGE_PAGES, EngineName, obstacle, version
 from otoyol.errors import OtoyolError, SpecError
 from otoyol.measure.fingerprint import cores, processor
 from otoyol.spec.files import json_text, read_bytes, write_text
@@ -120,5 +120,8 @@ def choose(artifact: Path | Artifact, batch: int = 1) -> Choice:
     given = artifact if isinstance(artifact, Artifact) else Artifact(path)
     reason = "it compiles at every start" if winner.engine in COMPILED else obstacle(winner.engine, given)
     if reason:
+        plain = HUGE_PAGES.get(winner.engine)
+        if plain and not obstacle(plain, given):
+            return Choice(plain, best.threads, f"{winner.engine} was the fastest, but {reason}")
         return Choice(FALLBACK, 0, f"{winner.engine} was the fastest, but {reason}")
     return Choice(winner.engine, best.threads)

@@ -17,7 +17,8 @@ from otoyol.errors import MissingExtraError, OtoyolError, SpecError
 
 EngineName = Literal["eager", "eager-nhwc", "compile", "aot", "ort", "ort-hugepages", "openvino", "openvino-hugepages"]
 ENGINES: tuple[EngineName, ...] = get_args(EngineName)
-HUGE_PAGES = {"ort-hugepages": "ort", "openvino-hugepages": "openvino"}  # and the engine whose memory lies in them
+# And the engine whose memory lies in them.
+HUGE_PAGES: dict[str, EngineName] = {"ort-hugepages": "ort", "openvino-hugepages": "openvino"}
 PACKAGES = {"ort": "onnxruntime", "openvino": "openvino"}  # the others are torch
 COMPILED = ("compile", "aot")  # need a C++ compiler, and a minute or more at every start
 Array = np.ndarray[Any, Any]
@@ -76,7 +77,7 @@ def load_engine(name: str, artifact: Artifact, batch: int, threads: int) -> Sess
         from otoyol.deploy.verify import images
 
         with huge_pages.huge_pages():
-            session = load_graph(HUGE_PAGES[name], artifact.path, shape, threads)
+            session = load_graph(name, artifact.path, shape, threads)
             session.run(images(artifact.metadata, shape))  # only now has it all the memory that it will use
         return session
     from otoyol.deploy import torch_engines
@@ -85,8 +86,9 @@ def load_engine(name: str, artifact: Artifact, batch: int, threads: int) -> Sess
 
 
 def load_graph(name: str, graph: bytes | Path, shape: Sequence[int], threads: int) -> Session:
-    """An ONNX graph, as a file or as its bytes, in ``ort`` or ``openvino``. Raises OtoyolError where it cannot run."""
-    if name == "ort":
+    """An ONNX graph, as a file or as its bytes, in ``ort`` or ``openvino``, whatever pages ``name`` asks for. Raises
+    OtoyolError where it cannot run."""
+    if HUGE_PAGES.get(name, name) == "ort":
         from otoyol.deploy.ort import OrtSession
 
         return OrtSession(graph, threads)

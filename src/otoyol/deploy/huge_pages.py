@@ -32,7 +32,8 @@ def obstacle() -> str:
 
 @contextmanager
 def huge_pages() -> Iterator[None]:
-    """What the process allocates inside, in any thread, lies in huge pages afterwards, as far as there are enough.
+    """What the process maps inside, in any thread, lies in huge pages afterwards, as far as there are enough; what its
+    allocator had mapped before and gives out again does not.
 
     It takes a tenth of a second or more, as all of it is moved. The contents do not change.
     """
@@ -43,7 +44,7 @@ def huge_pages() -> Iterator[None]:
     advise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
     for first, end in added(_regions(), before):
         start, stop = -(-first // size) * size, end // size * size
-        if start < stop and advise(start, stop - start, HUGE_PAGE) == 0:  # a stack is refused, and stays as it is
+        if start < stop and advise(start, stop - start, HUGE_PAGE) == 0:
             advise(start, stop - start, COLLAPSE)
 
 
@@ -63,7 +64,8 @@ def added(now: list[Region], before: list[Region]) -> list[Region]:
 
 def _regions() -> list[Region]:
     """This process's writable memory without a file, as far as its allocators have asked for it."""
-    return [(int(first, 16), int(end, 16)) for first, end in ANONYMOUS.findall(MAPS.read_text(encoding="utf-8") + "\n")]
+    text = MAPS.read_text(encoding="utf-8", errors="replace")  # files' paths are in any encoding
+    return [(int(first, 16), int(end, 16)) for first, end in ANONYMOUS.findall(text)]
 
 
 def _page_bytes() -> int:

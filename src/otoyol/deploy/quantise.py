@@ -78,8 +78,9 @@ def quantise(
 ) -> Quantised:  # fmt: skip
     """Try every way to int8 (:data:`otoyol.deploy.candidates.CANDIDATES`) in every engine; write the fastest to pass.
 
-    It passes where its median latency is below :data:`FASTER` of the fastest float32's, all in turns, and where its
-    share of right answers on ``test`` is at most ``max_drop`` below float32's. Otherwise nothing is written.
+    It passes where its median latency is below :data:`FASTER` of float32's in the fastest of ``engines``, all in turns,
+    and where its share of right answers on ``test`` is at most ``max_drop`` below float32's. Otherwise nothing is
+    written.
     The engine that it was accepted in is recorded beside the file (:mod:`otoyol.deploy.best`).
     ``calibration``: images whose activations set the ranges; never ``test``'s.
 

@@ -61,6 +61,10 @@ class FeatureBackbone(Trunk):
     def feature_info(self) -> FeatureInfo:
         return FeatureInfo(self.tap_info, self.out_indices)
 
+    def taps_preact(self, index: int) -> bool:
+        """Whether a chosen tap is the first preact slot of stage ``index`` (from 0), which then runs first, alone."""
+        return index > 0 and self._tap_slots[index - 1] == "preact" and f"C{index + 1}" in self._names
+
     def forward(self, x: Tensor) -> list[Tensor]:
         """Images (N, C, H, W) to the chosen taps, shallow to deep."""
         return list(self.forward_taps(x, self._names).values())

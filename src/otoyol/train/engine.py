@@ -33,7 +33,7 @@ from otoyol.train.order import TrainingKeys, check_split, validation_keys
 from otoyol.train.progress import Progress, Stopped, Told
 from otoyol.train.schedule import factor
 from otoyol.train.seeds import seed_of
-from otoyol.train.sharded import gathered, parted_optimiser, parted_state, together, whole
+from otoyol.train.sharded import assembled, parted_optimiser, parted_state, together, whole
 from otoyol.train.signals import Stop
 from otoyol.train.store import Store
 from otoyol.train.task import Built, Metric, Task
@@ -83,23 +83,24 @@ class Trainer:
         return Built(self.model, self.frozen)
 
     def train(self, content: dict[str, Any] | None) -> None:
-        """All steps that are left; ``content`` is a checkpoint's, None for a fresh run. Raises TrainingError where the
-        loss is not finite, Stopped after a signal, OtoyolError for what the disk or the data refuse."""
+        """All steps that are left; ``content`` is a checkpoint's, None for a fresh run; it is emptied. Raises
+        TrainingError where the loss is not finite, Stopped after a signal, OtoyolError for what the disk or the data refuse."""
         if content is not None:
             self.state = Progress(**content["progress"])
         compiled: nn.Module = torch.compile(self.model) if self.run.compile else self.model  # type: ignore[assignment]
         self.wrapped = self.fabric.setup_module(compiled)
         self.optimiser = make_optimiser(self.model, self.recipe.optimiser)  # over the parameters as they are now
         self.stepper: Any = self.fabric.setup_optimizers(self.optimiser)
+        ema = self.recipe.ema
+        self.average = None if ema is None else Average(self.model, ema.decay, ema.warm)
         if content is not None:
             self.model.load_state_dict(parted_state(content["model"], self.model))  # on its device only now
             self.optimiser.load_state_dict(parted_optimiser(content["optimiser"], self.optimiser))
             self.fabric.strategy.precision.load_state_dict(content["scaler"])
+            if self.average is not None:
+                self.average.load(parted_state(content["average"], self.model))
             self.saved, self.saved_moment = self.state.step, (self.state.step, self.state.settled)
-        ema = self.recipe.ema
-        self.average = None if ema is None else Average(self.model, ema.decay, ema.warm)
-        if self.average is not None and content is not None:
-            self.average.load(parted_state(content["average"], self.model))
+            content.clear()  # whole on every rank, and callers hold it while the rest runs
         self._open_loaders()
         try:
             if self.rank == 0:
@@ -355,7 +356,7 @@ class Trainer:
     def weights(self) -> dict[str, Tensor]:
         """The weights that count, on rank 0: the average where there is one. All ranks ask."""
         values = self.average.values if self.average is not None else self.model.state_dict()
-        return gathered(values, self.rank == 0)
+        return assembled(values, self.rank == 0)
 
     def _note(self, names: Sequence[str]) -> None:
         for name in names:
@@ -374,7 +375,7 @@ class Trainer:
         moment = self.state.step, self.state.settled
         if self.saved_moment == moment:
             return
-        content = gathered({
+        content = assembled({
             "model": self.model.state_dict(), "optimiser": self.optimiser.state_dict(),
             "average": None if self.average is None else self.average.values,
         }, self.rank == 0)  # fmt: skip

@@ -16,6 +16,7 @@ from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 
+from otoyol.errors import OtoyolError
 from otoyol.nn import FeatureBackbone
 from otoyol.nn.trunk import Trunk
 
@@ -32,10 +33,9 @@ def shard(model: nn.Module, mesh: DeviceMesh) -> nn.Module:
         torch.distributed.broadcast(sent, src=0)
         value.copy_(sent)
     for trunk in [module for module in model.modules() if isinstance(module, Trunk)]:
-        for stage in trunk.stages:
-            preact = stage[0].preact  # type: ignore[index]
-            if isinstance(trunk, FeatureBackbone) and preact is not None:  # a tap may run it outside of its stage
-                fully_shard(preact, mesh=ranks, reshard_after_forward=True)
+        for index, stage in enumerate(trunk.stages):
+            if isinstance(trunk, FeatureBackbone) and trunk.taps_preact(index):
+                fully_shard(stage[0].preact, mesh=ranks, reshard_after_forward=True)  # type: ignore[index]
             fully_shard(stage, mesh=ranks, reshard_after_forward=True)
     fully_shard(model, mesh=ranks, reshard_after_forward=False)
     return model
@@ -67,15 +67,15 @@ def own(value: Tensor) -> Tensor:
     return value.to_local() if isinstance(value, DTensor) else value
 
 
-def gathered(values: Any, keep: bool) -> Any:
+def assembled(values: Any, keep: bool) -> Any:
     """Mappings and lists with every sharded tensor in them whole and on the CPU. All ranks ask, in one order; one that
     does not ``keep`` what it gets is left with its shards."""
     if isinstance(values, DTensor):
         found = values.full_tensor()
         return found.cpu() if keep else values
     if isinstance(values, dict):
-        return {name: gathered(value, keep) for name, value in values.items()}
-    return [gathered(value, keep) for value in values] if isinstance(values, list) else values
+        return {name: assembled(value, keep) for name, value in values.items()}
+    return [assembled(value, keep) for value in values] if isinstance(values, list) else values
 
 
 def parted(value: Tensor, like: Tensor) -> Tensor:
@@ -93,8 +93,17 @@ def parted_state(values: dict[str, Tensor], model: nn.Module) -> dict[str, Tenso
 
 
 def parted_optimiser(state: dict[str, Any], optimiser: torch.optim.Optimizer) -> dict[str, Any]:
-    """A whole optimiser's state as ``optimiser`` takes it: what has a parameter's shape is parted as that is."""
+    """A whole optimiser's state as ``optimiser`` takes it: what has a parameter's shape is parted as that is.
+
+    Raises OtoyolError where it is that of another number of parameters.
+    """
     parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
+    saved = sum(len(group["params"]) for group in state["param_groups"])
+    if saved != len(parameters):  # as when an earlier release let others learn
+        raise OtoyolError(
+            f"checkpoints: {saved} parameters learnt until here, now there are {len(parameters)}; "
+            "another folder (--out) starts anew"
+        )
     kept = {
         number: {
             name: parted(value, parameters[number])

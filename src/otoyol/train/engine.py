@@ -84,7 +84,7 @@ class Trainer:
 
     def train(self, content: dict[str, Any] | None) -> None:
         """All steps that are left; ``content`` is a checkpoint's, None for a fresh run; it is emptied. Raises
-        TrainingError where the loss is not finite, Stopped after a signal, OtoyolError for what the disk or the data refuse."""
+        TrainingError where the loss is not finite, Stopped after a signal, OtoyolError for what disk or data refuse."""
         if content is not None:
             self.state = Progress(**content["progress"])
         compiled: nn.Module = torch.compile(self.model) if self.run.compile else self.model  # type: ignore[assignment]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -108,7 +110,8 @@ def find_device(name: str | None) -> torch.device:
 
 @contextmanager
 def settings(run: Run) -> Iterator[None]:
-    """torch's threads and determinism as the run wants them, and as they were afterwards; what cuBLAS is told stays."""
+    """torch's threads and determinism as the run wants them, freed memory kept at hand; all as it was afterwards, but
+    for what cuBLAS is told."""
     threads = torch.get_num_threads()
     modes = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
     benchmark = torch.backends.cudnn.benchmark
@@ -120,11 +123,34 @@ def settings(run: Run) -> Iterator[None]:
                 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
             torch.use_deterministic_algorithms(run.deterministic, warn_only=True)
             torch.backends.cudnn.benchmark = not run.deterministic
-        yield
+        with _kept_memory():
+            yield
     finally:
         torch.set_num_threads(threads)
         torch.use_deterministic_algorithms(modes[0], warn_only=modes[1])
         torch.backends.cudnn.benchmark = benchmark
+
+
+# malloc.h: of how many free bytes on, the end of the heap goes back to the system; of how many on, a piece lies outside
+# the heap. The second is as high as glibc allows.
+TRIM_THRESHOLD, MMAP_THRESHOLD, USUALLY, MOST = -1, -3, 128 << 10, 32 << 20
+
+
+@contextmanager
+def _kept_memory() -> Iterator[None]:
+    """What a step frees stays with the process for the next one. By itself glibc gives back hundreds of megabytes after
+    each, and the system zeroes them anew, page by page."""
+    libc = ctypes.CDLL(None) if sys.platform == "linux" else None
+    if not hasattr(libc, "mallopt"):  # another library than glibc
+        yield
+        return
+    libc.mallopt(MMAP_THRESHOLD, MOST)
+    libc.mallopt(TRIM_THRESHOLD, -1)
+    try:
+        yield
+    finally:
+        libc.mallopt(TRIM_THRESHOLD, USUALLY)
+        libc.malloc_trim(0)
 
 
 def prepared_model(model: nn.Module, run: Run, fabric: Fabric) -> nn.Module:

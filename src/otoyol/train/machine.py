@@ -140,7 +140,7 @@ TRIM_THRESHOLD, MMAP_THRESHOLD, USUALLY, MOST = -1, -3, 128 << 10, 32 << 20
 def _kept_memory() -> Iterator[None]:
     """What a step frees stays with the process for the next one. By itself glibc gives back hundreds of megabytes after
     each, and the system zeroes them anew, page by page."""
-    libc = ctypes.CDLL(None) if sys.platform == "linux" else None
+    libc: Any = ctypes.CDLL(None) if sys.platform == "linux" else None
     if not hasattr(libc, "mallopt"):  # another library than glibc
         yield
         return

@@ -10,14 +10,12 @@ from functools import partial
 from typing import Any
 
 import httpx
-import numpy as np
 import pytest
-from conftest import serving
+from conftest import Clock, serving
 
 import otoyol
 from otoyol.errors import OtoyolError, SpecError
 from otoyol.explain.refusal import refusal
-from otoyol.measure import Latency
 from otoyol.web import Later, make_app
 from otoyol.web.asks import DesignAsk, MatchAsk
 from otoyol.web.parts import describe
@@ -29,24 +27,6 @@ AXES = """async () => {
   const chart = getInstanceByDom(document.querySelectorAll(".panel-explore .chart")[1]);
   return chart.getOption().parallelAxis.filter(Boolean).map((axis) => axis.id);
 }"""
-
-
-class Clock:
-    """A scorer whose law is known: a microsecond for each block and channel."""
-
-    table_bytes = 0
-
-    def __init__(self, predictor: Any = None, largest_table: int = 0) -> None:
-        self.of: dict[otoyol.Spec, None] = {}
-        self.predictor = self
-
-    def predict(self, spec: otoyol.Spec) -> Latency:
-        ms = sum(stage.depth * stage.width for stage in spec.stages) / 1e3
-        return Latency(ms, ms / 2, ms * 2, ())
-
-    def __call__(self, structure: otoyol.Spec, depths: Any, widths: Any) -> Any:
-        self.of[structure] = None
-        return (np.asarray(depths) * np.asarray(widths)).sum(axis=1) / 1e3
 
 
 class Tables:

@@ -6,15 +6,13 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import numpy as np
 import pytest
-from conftest import serving
+from conftest import Clock, milliseconds, serving
 
 import otoyol
 from otoyol.cost import count, training
 from otoyol.cost.stages import stage_costs
 from otoyol.explain.text import number
-from otoyol.measure import Latency
 from otoyol.ops import lower
 from otoyol.web import Later
 from otoyol.web.asks import DesignAsk
@@ -39,28 +37,6 @@ TIP = """async ([chart, series, index]) => {
     seriesName: option.series[series].name, name, value, seriesIndex: series, dataIndex: index,
   });
 }"""
-
-
-def milliseconds(spec: otoyol.Spec) -> float:
-    return sum(stage.depth * stage.width for stage in spec.stages) / 1e3
-
-
-class Clock:
-    """A scorer whose law is known: a microsecond for each block and channel."""
-
-    table_bytes = 0
-
-    def __init__(self, predictor: Any = None, largest_table: int = 0) -> None:
-        self.of: dict[otoyol.Spec, None] = {}
-        self.predictor = self
-
-    def predict(self, spec: otoyol.Spec) -> Latency:
-        ms = milliseconds(spec)
-        return Latency(ms, ms / 2, ms * 2, ())
-
-    def __call__(self, structure: otoyol.Spec, depths: Any, widths: Any) -> Any:
-        self.of[structure] = None
-        return (np.asarray(depths) * np.asarray(widths)).sum(axis=1) / 1e3
 
 
 @pytest.fixture(scope="module")

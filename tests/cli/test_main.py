@@ -88,6 +88,12 @@ def test_cost_in_a_tools_convention(convention: str, macs: int, capsys: pytest.C
     )
 
 
+def test_a_tool_s_figure_is_of_the_batch_too(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ("cost", "resnet50", "--convention", "fvcore", "--batch", "8")
+    assert data(capsys, *words)["macs"] == 8 * 4_111_512_576
+    assert f"{8 * 4_111_512_576:,}" in said(capsys, *words)
+
+
 def test_cost_of_a_batch_in_half_precision(capsys: pytest.CaptureFixture[str]) -> None:
     one = data(capsys, "cost", "resnet18")
     eight = data(capsys, "cost", "resnet18", "--batch", "8", "--dtype", "float16")

@@ -216,6 +216,22 @@ def test_no_winner_without_an_engine(artifact: Path) -> None:
         Best.of(raced(artifact)._replace(rows=(Row("ort", 1, problem="broken"),)))
 
 
+def test_a_race_that_nobody_may_win_is_still_told(artifact: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["bench", str(artifact), "--engines", "compile", "--batches", "1", "--seconds", "0.01", "--best", "--json"]
+    assert command(words) == 2
+    told, err = capsys.readouterr()
+    assert [row["engine"] for row in json.loads(told)["rows"]] == ["compile"] and "no engine that starts at once" in err
+
+
+def test_a_record_that_cannot_be_written_is_refused_before_the_race(
+    artifact: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keeping.place_of(artifact).mkdir()
+    monkeypatch.setattr("otoyol.deploy.bench.bench", lambda *_, **__: pytest.fail("raced in vain"))
+    assert command(["bench", str(artifact), "--engines", "ort", "--best"]) == 2
+    assert keeping.place_of(artifact).name in capsys.readouterr().err
+
+
 def test_what_cannot_be_loaded_is_refused(classifier, monkeypatch: pytest.MonkeyPatch) -> None:
     artifact = Artifact(classifier.exported.path)
     with pytest.raises(SpecError, match="engine"):

@@ -157,4 +157,6 @@ def test_what_cannot_be_quantised_is_refused(classifier, taps, digits, tmp_path:
             quantise(Artifact(classifier.exported.path), tmp_path / "x.onnx", train, test)
     with pytest.raises(SpecError, match="max_drop"):
         quantise(Artifact(classifier.exported.path), tmp_path / "x.onnx", *digits, max_drop=-0.1)
+    with pytest.raises(SpecError, match=r"out: .*ends in \.onnx"):  # model.int8 and model.onnx would share a record
+        quantise(Artifact(classifier.exported.path), tmp_path / "model.int8", *digits)
     assert list(tmp_path.iterdir()) == []

@@ -149,6 +149,9 @@ def test_missing_and_broken_images(tmp_path: Path) -> None:
     with pytest.raises(OtoyolError, match=r"no image 1\.png"):
         load_boxes(str(tmp_path), "train")
     assert len(load_boxes(str(tmp_path), "train", broken="skip")) == 1
+    (tmp_path / "train" / "0.png").rename(tmp_path / "train" / "1.png")  # now the first one is missing
+    assert len(load_boxes(str(tmp_path), "train", broken="skip")) == 1
+    (tmp_path / "train" / "1.png").rename(tmp_path / "train" / "0.png")
     picture(tmp_path / "train" / "1.png", 41, 30)
     (tmp_path / "train" / "0.png").write_bytes(b"no image")
     images = load_boxes(str(path), "")

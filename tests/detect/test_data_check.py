@@ -105,6 +105,24 @@ def test_coco_s_faults(tmp_path: Path) -> None:
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("missing", ["0.png", "1.png"])
+def test_a_missing_image_is_one_finding_wherever_it_stands(missing: str, tmp_path: Path) -> None:
+    rows = [{"id": i, "image_id": 7 + i, "category_id": c, "bbox": [1, 1, 9, 9]} for i, c in ((0, 1), (1, 3))]
+    rows.append({"id": 2, "image_id": 7, "category_id": 3, "bbox": [1, 1, 9, 9]})
+    rows.append({"id": 3, "image_id": 8, "category_id": 1, "bbox": [1, 1, 9, 9]})
+    coco(tmp_path, "train", rows)
+    (tmp_path / "train" / missing).unlink()
+    assert check_data(str(tmp_path)).counts() == {"missing_image": 1}
+
+
+def test_sixteen_bits_are_not_cut(tmp_path: Path) -> None:
+    """All their values lie above 255, and the first two differ in the lower eight bits alone."""
+    for name, value in (("a/1", 0x8000), ("b/1", 0x8001), ("a/2", 0x4000), ("b/2", 0x2000)):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.fromarray(np.full((8, 8), value, dtype=np.uint16)).save(tmp_path / f"{name}.png")
+    assert not check_data(str(tmp_path)).findings
+
+
 def test_a_folder_s_faults(tmp_path: Path) -> None:
     places = [tmp_path / split / kind for split in ("train", "test") for kind in ("cat", "dog")]
     for seed in range(12):

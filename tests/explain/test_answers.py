@@ -40,6 +40,15 @@ def test_a_basic_net_is_told_what_a_bottleneck_would_cost() -> None:
     assert facts["other"]["params"] < facts["totals"]["params"]
 
 
+def test_a_stage_s_only_block_reads_the_stage_before() -> None:
+    """Two 3×3 convolutions are no bottleneck because a narrower stage feeds them."""
+    facts = answer("bottleneck", "resnet18@depths=1-1-1-1").facts
+    assert [stage["shape"] for stage in facts["stages"]] == ["flat"] * 4
+    assert answer("bottleneck", "resnet50@depths=1-1-1-1,widths=128-128-128-128").facts["shape"] == "narrow"
+    told = answer("bottleneck", "resnet50@depths=1-1-1-1,stem.widths=16").text()
+    assert "16 through the spatial" not in told and "64" in told
+
+
 def test_the_alternative_to_resnet50_is_a_design_of_pairs() -> None:
     facts = answer("bottleneck", "resnet50").facts
     alternative = otoyol.parse(facts["other_spec"])
@@ -60,6 +69,9 @@ def test_an_inverted_bottleneck_is_called_one() -> None:
     # 16→96 by 1×1, 96 depthwise 3×3, 96→16: 1536 + 864 + 1536.
     assert facts["stages"][0]["weights"] == 3_936
     assert facts["stages"][0]["depthwise"]
+    for size in (3, 5):
+        block = f"block=/conv1.norm.act.dw{size}.norm.act.conv1.norm//input/x6,shortcut=none,widths=16-24-40-80"
+        assert f"{size * size} weights a channel" in answer("bottleneck", f"resnet50@{block}").text()
 
 
 # ---- expansion -------------------------------------------------------------------------------------------------------
@@ -205,6 +217,12 @@ def test_every_design_is_answered_in_both_languages(spec: otoyol.Spec) -> None:
         for told in (english, turkish):
             assert all(len(row) == len(told.table.header) for row in told.table.rows)
             assert "{" not in told.text() and "}" not in told.text()
+
+
+@pytest.mark.parametrize(("name", "reason"), [("cifar_resnet20", "shortcut A"), ("cifar_resnet110_scale", "factor")])
+def test_a_norm_behind_a_sum_that_a_shortcut_reads(name: str, reason: str) -> None:
+    spec = otoyol.parse(f"{name}@block=/conv3.norm.act.conv3/norm")
+    assert reason in why("highway", spec).text() and why("highway", spec, "tr").paragraphs
 
 
 def test_alternatives_are_offered_as_text_that_parses() -> None:

@@ -49,6 +49,8 @@ DESIGNS = [
     "custom@depths=2,widths=64,block=/conv1.act.norm.conv1.norm/,attention=se,attention.place=3",
     "custom@depths=2,widths=64,block=norm/conv3.act.conv1/,attention=eca,attention.place=start",
     "custom@depths=1,widths=64,stem.activated=false,stem.pool=none,block=norm.act/conv3/,stem.widths=64",
+    "cifar_resnet20@block=/conv3.norm.act.conv3/norm",
+    "cifar_resnet110_scale@block=/conv3.norm.act.conv3/norm",
 ]
 
 

@@ -72,3 +72,10 @@ def test_a_fresh_network_passes_signals_and_gradients():
         model(torch.randn(4, 3, 64, 64)).square().mean().backward()
         assert all(torch.isfinite(p.grad).all() for p in model.parameters())
         assert model.stem.conv1.weight.grad.abs().max() > 0
+
+
+def test_a_frozen_gain_starts_at_one():
+    """At zero it would keep its branch there for good."""
+    model = onn.build("resnet18@norm=frozen,input=3x32x32")
+    model(torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))).sum().backward()
+    assert all(layer.weight.grad.abs().max() > 0 for layer in model.modules() if isinstance(layer, nn.Conv2d))

@@ -297,8 +297,9 @@ def test_metrics_count_what_was_answered(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("field", "value"), [("queue", 0), ("timeout_s", 0.0), ("max_bytes", -1), ("max_wait_ms", math.inf), ("unknown", 1)]
-)
+    ("field", "value"), [("queue", 0), ("timeout_s", 0.0), ("max_bytes", -1), ("max_wait_ms", math.inf),
+                       ("max_pixels", 178_956_971), ("unknown", 1)]
+)  # fmt: skip
 def test_limits_are_checked(field, value):
     with pytest.raises(SpecError, match=field):
         Limits(**{field: value})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 import time
 from concurrent.futures import Future
@@ -15,6 +16,7 @@ from PIL import Image
 
 from otoyol.serve.batcher import Batcher
 from otoyol.serve.mail import Mail
+from otoyol.serve.refusal import Refusal
 
 LONG = 20.0  # seconds that no test waits for
 
@@ -271,6 +273,27 @@ def test_decoding_that_takes_too_long_keeps_its_place(tmp_path, monkeypatch):
 
         late, refused, fine = asyncio.run(asyncio.wait_for(twice(), LONG))
         assert [late.status_code, refused.status_code, fine.status_code] == [504, 503, 200]
+
+
+def test_what_is_no_longer_to_be_decoded_is_not_held(tmp_path, monkeypatch):
+    """A request that is over has left its seat: its bytes may not wait for a decoder that is busy with another's."""
+    go, datas = threading.Event(), []
+
+    def slow(data, *_):
+        datas.append(data)
+        assert go.wait(LONG)
+        raise AssertionError("nobody waits for this")
+
+    with started(colours(tmp_path / "colours.onnx"), timeout_s=0.05, decoders=1) as (app, service):
+        monkeypatch.setattr("otoyol.serve.service.prepare", slow)
+        assert send(app, picture((1, 2, 3))).status_code == 504  # its decoder is busy until the end
+        waiting = bytearray(picture((4, 5, 6)))
+        with pytest.raises(Refusal):
+            asyncio.run(service.answer(waiting))
+        gc.collect()
+        assert len(gc.get_referrers(waiting)) <= 1  # this frame
+        go.set()
+        assert datas == [picture((1, 2, 3))]
 
 
 def test_a_forced_stop_waits_for_nobody(tmp_path, monkeypatch):

@@ -234,3 +234,21 @@ def test_an_address_that_is_taken(capsys, tmp_path):
     assert capsys.readouterr().err.startswith(f"otoyol: port: got 127.0.0.1:{port}; allowed: an address that is free")
     assert run(["serve", str(artifact), "--host", "no.such.host.invalid"]) == 2
     assert "host: got no.such.host.invalid" in capsys.readouterr().err
+    for host in ("127.0.0..1", f"{'a' * 64}.example"):  # which no name can be
+        assert run(["serve", str(artifact), "--host", host]) == 2
+        assert f"host: got {host}; allowed: an address of this machine" in capsys.readouterr().err
+
+
+def test_sigterm_before_anything_is_served(tmp_path, monkeypatch):
+    """A container's first process is not ended by a signal that it does not handle."""
+    from otoyol.cli.main import run
+
+    def starting(*_, **__):
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(LONG)
+
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr("otoyol.serve.serve", starting)
+    with pytest.raises(SystemExit) as left:
+        run(["serve", str(colours(tmp_path / "colours.onnx"))])
+    assert left.value.code == 0 and signal.getsignal(signal.SIGTERM) is before

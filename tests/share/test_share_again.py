@@ -88,6 +88,9 @@ def test_what_contradicts_it_or_is_damaged_is_refused(
     for words, told in (
         (["export", str(folder), "--spec", "resnet18"], "--spec"),
         (["share", str(folder), "--weights", str(weights)], "weights"),
+        (["share", str(weights), "--weights", str(weights)], "weights"),
+        (["share", str(weights), "--from", "timm"], "from: got timm"),
+        (["share", "resnet18", "--from", "torchvision"], "from: got torchvision"),
         (["export", str(tmp_path)], "otoyol share"),
     ):
         out = tmp_path / ("x.onnx" if words[0] == "export" else "x")

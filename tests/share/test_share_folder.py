@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 import numpy as np
+import onnxruntime
 import pytest
 import timm
 import torch
@@ -351,3 +352,15 @@ def test_a_design_without_weights_says_so(tmp_path):
 def test_importing_it_loads_nothing_heavy():
     code = "import sys, otoyol.share; print([m for m in ('torch', 'huggingface_hub', 'onnx') if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
+
+
+def test_a_design_without_a_head_puts_out_its_maps(tmp_path, capsys):
+    spec = "custom@block=basic,depths=1-1,widths=8-16,strides=1-2,stem=cifar,input=3x16x16,head=0,head.pool=none"
+    assert run(["share", spec, "--out", str(tmp_path / "shared"), "--json"]) == 0, capsys.readouterr().err
+    session = onnxruntime.InferenceSession(str(tmp_path / "shared" / "model.onnx"), providers=["CPUExecutionProvider"])
+    image = torch.rand(1, 3, 16, 16)
+    with torch.no_grad():
+        taps = otoyol.load(tmp_path / "shared").forward_taps(image)
+    found = session.run(None, {"image": image.numpy()})
+    assert [output.name.upper() for output in session.get_outputs()] == list(taps)
+    assert all(np.allclose(a, b, atol=1e-4) for a, b in zip(found, taps.values(), strict=True))

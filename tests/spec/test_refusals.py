@@ -34,6 +34,8 @@ TEXTS = [
     ("colour=red", "colour", "red", "attention"),
     ("stem.colour=red", "stem.colour", "red", "stem.kernels"),
     ("stage1.colour=red", "stage1.colour", "red", "attention"),
+    ("stage4.attention.reduction=8", "stage4.attention.reduction", "8", "stage4.attention=… before it"),
+    ("stage2.shortcut.norm=no", "stage2.shortcut.norm", "no", "stage2.shortcut=… before it"),
     ("stage9.width=3", "stage9.width", "3", "stage1 to stage4"),
     ("stem.kernels=4", "stem.kernels[0]", "4", "odd"),
     ("stem.kernels=3-3", "stem.widths", "[64]", "2, one for each kernel"),

@@ -95,3 +95,15 @@ def test_a_spec_cannot_be_changed_and_a_changed_copy_is_checked() -> None:
     assert (changed.plan[0].out, spec.plan[0].out) == (128, 256)
     with pytest.raises(otoyol.SpecError, match="expansion"):
         spec.model_copy(update={"expansion": "1/3"})
+
+
+def test_a_field_of_a_stage_s_own_part() -> None:
+    spec = otoyol.parse("seresnet50@stage4.attention=se,stage4.attention.reduction=8")
+    assert [plan.form.attention for plan in spec.plan] == ["se"] * 4
+    assert spec.stages[3].attention is not None and spec.stages[3].attention.reduction == 8
+
+
+@pytest.mark.parametrize("value", [0.01 / 3, 1e-4 * 1.2345678901234567, 5e-324, 0.1 + 0.2, 1 / 3])
+def test_a_number_of_many_digits_is_read_back(value: float) -> None:
+    spec = otoyol.parse("resnet50").model_copy(update={"drop_path": value})
+    assert otoyol.parse(otoyol.to_text(spec)).drop_path == value

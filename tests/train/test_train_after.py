@@ -64,3 +64,39 @@ def test_skipping_reaches_annotations(data: Path, tmp_path: Path, capsys: pytest
     assert line.startswith("c3.png: box 2")
     assert run(["evaluate", out, "--on-error", "skip"]) == 0
     assert "1 entry was left out of the annotations" in capsys.readouterr().out
+
+
+def coco(file: Path, categories: list[str], boxes: list[list[float]]) -> Path:
+    """A COCO file of the images 0.png, 1.png, …, one box of the first category on each."""
+    content = {
+        "images": [{"id": i, "file_name": f"{i}.png", "width": 40, "height": 30} for i in range(len(boxes))],
+        "annotations": [{"id": i, "image_id": i, "category_id": 1, "bbox": box} for i, box in enumerate(boxes)],
+        "categories": [{"id": i, "name": name} for i, name in enumerate(categories, 1)],
+    }
+    if len(categories) > 1:  # each learns from something
+        content["annotations"].append({"id": 99, "image_id": 0, "category_id": 2, "bbox": [2, 2, 9, 9]})
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(content))
+    return file
+
+
+def test_another_source_brings_its_own_images(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of a run whose images lay in a folder that was named; the other source lacks one of the run's classes, and with
+    --out as without it nothing that the run has learnt from need be there."""
+    for place, size in (("photographs", (40, 30)), ("other", (40, 30))):
+        (tmp_path / place).mkdir()
+        for number in range(2):
+            Image.new("RGB", size, (90 * number, 0, 0)).save(tmp_path / place / f"{number}.png")
+    first = coco(tmp_path / "lists" / "first.json", ["cat", "dog"], [[5, 5, 20, 20]] * 2)
+    data = {"source": str(first), "images": str(tmp_path / "photographs")}
+    (file := tmp_path / "cats.yaml").write_text(yaml.safe_dump({**CONFIG, "data": data}))
+    out = str(tmp_path / "run")
+    assert run(["train", str(file), "--out", out]) == 0
+    other = coco(tmp_path / "other" / "other.json", ["cat"], [[5, 5, 20, 20]] * 2)
+    (tmp_path / "photographs").rename(tmp_path / "gone")
+    first.unlink()
+    capsys.readouterr()
+    for more in ([], ["--out", str(tmp_path / "seen")]):
+        assert run(["evaluate", out, "--data", str(other), "--json", *more]) == 0, capsys.readouterr().err
+        assert json.loads(capsys.readouterr().out)["samples"] == 2
+    assert json.loads((tmp_path / "seen" / "evaluation.json").read_text())["annotations_left_out"] == []

@@ -209,3 +209,44 @@ def test_weights_to_start_from(trained: Path, tmp_path: Path) -> None:
     assert started.keys() == theirs.keys() and all(torch.equal(started[name], theirs[name]) for name in theirs)
     fresh = config_of({**fields, "weights": {**fields["weights"], "fresh": ["head"]}}).open().build().model.state_dict()
     assert {name for name in fresh if not torch.equal(fresh[name], theirs[name])} == {"head.fc.weight", "head.fc.bias"}
+
+
+def test_a_run_goes_on_without_the_file_that_it_started_from(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its checkpoint holds every weight; where all checkpoints are damaged, the file is asked for again."""
+    first = tmp_path / "first.safetensors"
+    first.write_bytes((trained / "last.safetensors").read_bytes())
+    fields = {**CONFIG, "weights": {"file": str(first)}, "recipe": {**CONFIG["recipe"], "steps": 1}}
+    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(fields))
+    out = tmp_path / "run"
+    assert run(["train", str(tmp_path / "tiny.yaml"), "--out", str(out)]) == 0
+    ended = load_file(out / "last.safetensors")
+    first.unlink()
+    (out / "last.safetensors").unlink()
+    assert run(["train", "--resume", "--out", str(out)]) == 0, capsys.readouterr().err
+    again = load_file(out / "last.safetensors")
+    assert all(torch.equal(value, again[name]) for name, value in ended.items())
+    for checkpoint in (out / "checkpoints").iterdir():
+        if checkpoint.is_file():
+            checkpoint.write_bytes(b"damaged")
+    assert run(["train", "--resume", "--out", str(out)]) == 2
+    assert "first.safetensors" in capsys.readouterr().err
+
+
+def test_a_device_without_double_precision(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Apple's GPUs have none, and figures are summed up in it."""
+    from otoyol.train.machine import find_device
+
+    def empty(*_: Any, dtype: torch.dtype = torch.float32, **__: Any) -> None:
+        if dtype == torch.float64:
+            raise TypeError("Cannot convert a MPS Tensor to float64 dtype")
+
+    monkeypatch.setattr(torch, "empty", empty)
+    with pytest.raises(SpecError, match=r"run\.device: got mps.*float64"):
+        find_device("mps")
+
+
+def test_fewer_than_no_reading_processes(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["evaluate", str(trained), "--workers", "-1"]) == 2
+    assert "workers: got -1; allowed: a whole number from 0" in capsys.readouterr().err

@@ -163,6 +163,16 @@ def test_a_reading_process_that_dies_is_told() -> None:
         list(loader)
 
 
+def test_what_goes_wrong_in_a_reading_process_keeps_its_words() -> None:
+    class Wrong(Broken):
+        def sample(self, index: int) -> int:
+            raise RuntimeError("uniform_ expects to return a [from, to) range")
+
+    loader = Batches(Reader(Wrong([]), list, 0, skip=False, replace=True), [[Key(0, 1)]], workers=1)
+    with pytest.raises(RuntimeError, match="uniform_ expects"):
+        list(loader)
+
+
 def test_a_fingerprint_knows_the_images_and_not_their_folder(tmp_path: Path) -> None:
     for kind in ("cat", "dog"):
         (tmp_path / "a" / kind).mkdir(parents=True)

@@ -308,3 +308,18 @@ def test_a_start_that_is_refused_leaves_no_folder(change: dict[str, Any], field:
     with pytest.raises(OtoyolError, match=field):
         train(config(**change), tmp_path / "run")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_reading_process_that_dies_during_a_step_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """torch's handler raises wherever the main process happens to be."""
+    real = Classification.loss
+
+    def loss(self: Classification, model: Any, batch: Any) -> Loss:
+        if model.training and next(passes) == 3:
+            raise RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed. ")
+        return real(self, model, batch)
+
+    passes = iter(range(1000))
+    monkeypatch.setattr(Classification, "loss", loss)
+    with pytest.raises(TrainingError, match=r"process died.*pid 7.* at step 4; .*the checkpoint of step \d is kept"):
+        train(config(), tmp_path / "run")

@@ -31,8 +31,10 @@ def bench(
     tongue = language(lang)
     from otoyol.deploy.artifact import Artifact
     from otoyol.deploy.bench import bench as race
+    from otoyol.deploy.best import Best, place_of, save
     from otoyol.deploy.engines import ENGINES
     from otoyol.errors import SpecError
+    from otoyol.spec.files import check_place
 
     names = [name for name in engines.split(",") if name] or list(ENGINES)
     if not (numbers := [text for text in batches.split(",") if text]) or not all(map(str.isdecimal, numbers)):
@@ -43,15 +45,20 @@ def bench(
             if best:
                 raise SpecError("best", artifact, "an ONNX file to write beside: export the design first")
             path = _exported(artifact, Path(folder))
+        if best:
+            check_place(place_of(path))
         found = race(
             Artifact(path), names, threads=threads, batches=list(map(int, numbers)), seconds=seconds,
             progress=lambda engine, batch: _show(engine, batch, tongue),
         )  # fmt: skip
-    kept = _keep(found, path) if best else None
     if json:
         write_json(found.to_mapping())
-        return
-    write([*_page(found, tongue), *(_told(found, kept, tongue) if kept else ())])
+    else:
+        write(_page(found, tongue))
+    if best:  # after the figures, which are worth having where none of the engines can be kept
+        kept = save(Best.of(found), path)
+        if not json:
+            write(_told(found, kept, tongue))
 
 
 def _exported(text: str, folder: Path) -> Path:
@@ -59,12 +66,6 @@ def _exported(text: str, folder: Path) -> Path:
     from otoyol.deploy.source import network
 
     return export_onnx(network(read_spec(text)).model, folder / "model.onnx").path
-
-
-def _keep(found: Bench, path: Path) -> Path:
-    from otoyol.deploy import best
-
-    return best.save(best.Best.of(found), path)
 
 
 def _told(found: Bench, kept: Path, lang: str) -> list[str]:

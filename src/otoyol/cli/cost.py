@@ -83,7 +83,7 @@ def _totals(spec: Spec, total: Count, convention: str, lang: str) -> list[tuple[
     rows = [("params", total.params, "si"), ("macs", total.macs, "si")]
     if convention != PLAIN:
         told = figures_as(spec, convention)
-        rows.append((f"{convention} ({told.unit})", told.operations, "si"))
+        rows.append((f"{convention} ({told.unit})", told.operations * total.batch, "si"))
     rows += [
         ("activations", total.activations, "si"),
         ("buffers", total.buffers, "si"),

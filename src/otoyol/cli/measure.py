@@ -12,6 +12,7 @@ from otoyol.cli.latency import milliseconds
 from otoyol.cli.options import Json, Lang, option
 from otoyol.cli.output import Item, Table, write, write_json
 from otoyol.cli.words import language, number, word
+from otoyol.explain.refusal import sentence
 
 if TYPE_CHECKING:
     from otoyol.measure import Engine, Latency, Predictor, Progress
@@ -164,9 +165,8 @@ def _page(
             for spec, latency in zip(wanted, found, strict=True)
         ]
         items += [word("measure.pace", lang, pace=pace), Table("", head, rows)]
-        items += [
-            word("measure.beyond", lang, design=label(spec), what="; ".join(latency.warnings))
-            for spec, latency in zip(wanted, found, strict=True)
-            if latency.warnings
-        ]
+        for spec, latency in zip(wanted, found, strict=True):
+            if latency.warnings:
+                what = "; ".join(sentence(warning, lang) for warning in latency.warnings)
+                items.append(word("measure.beyond", lang, design=label(spec), what=what))
     return items

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -31,20 +35,32 @@ def serve(
     quiet: Annotated[bool, option("serve_quiet", "--quiet")] = False,
     lang: Lang = None,
 ) -> None:
-    from otoyol.measure.fingerprint import cores
-    from otoyol.serve import Limits
-    from otoyol.serve import serve as run
-    from otoyol.serve.cores import usable_cores
+    with _ended_by_sigterm():
+        from otoyol.measure.fingerprint import cores
+        from otoyol.serve import Limits
+        from otoyol.serve import serve as run
+        from otoyol.serve.cores import usable_cores
 
-    usable = usable_cores(cores())
-    limits = Limits(
-        threads=threads, runs=max(1, usable // max(1, threads)) if runs is None else runs,
-        decoders=max(1, usable // 2) if decoders is None else decoders,
-        max_batch=max_batch, max_wait_ms=max_wait_ms, queue=queue, max_bytes=max_bytes, max_pixels=max_pixels,
-        timeout_s=timeout, read_timeout_s=read_timeout, idle_s=idle, connections=connections, drain_s=drain,
-    )  # fmt: skip
-    tongue = language(lang)
-    run(
-        artifact, host, port, limits, log_requests=not quiet,
-        listening=lambda url: print(word("serve.listening", tongue, artifact=artifact.name, url=url), flush=True),
-    )  # fmt: skip
+        usable = usable_cores(cores())
+        limits = Limits(
+            threads=threads, runs=max(1, usable + 1 - threads) if runs is None else runs,
+            decoders=max(1, usable // 2) if decoders is None else decoders,
+            max_batch=max_batch, max_wait_ms=max_wait_ms, queue=queue, max_bytes=max_bytes, max_pixels=max_pixels,
+            timeout_s=timeout, read_timeout_s=read_timeout, idle_s=idle, connections=connections, drain_s=drain,
+        )  # fmt: skip
+        tongue = language(lang)
+        run(
+            artifact, host, port, limits, log_requests=not quiet,
+            listening=lambda url: print(word("serve.listening", tongue, artifact=artifact.name, url=url), flush=True),
+        )  # fmt: skip
+
+
+@contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """SIGTERM before anything is served, while libraries are read and the engine runs for the first time: status 0. As
+    the first process of a container this one would not be ended by it at all."""
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -40,11 +40,14 @@ def pack_(
 
     place = Path(what)
     told = {path.name: figures(path) for path in measured}
+    own = is_run(place) or is_folder(place) or place.suffix == ".safetensors"
+    if own and weights is not None:
+        raise SpecError("weights", str(weights), "nothing beside a run, a folder or a safetensors file: it has its own")
+    if (own or weights is None) and source != "otoyol":
+        raise SpecError("from", source, "torchvision's or timm's file with --weights")
     if is_run(place) or is_folder(place):
-        if weights is not None:
-            raise SpecError("weights", str(weights), "nothing beside a run or a folder, which has weights of its own")
         network = from_run(place) if is_run(place) else from_folder(place)
-    elif place.suffix == ".safetensors":
+    elif own:
         network = from_weights(None, place)
     else:
         network = from_weights(read_spec(what), weights, source)

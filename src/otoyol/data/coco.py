@@ -51,15 +51,16 @@ def find_json(root: Path, split: str) -> Path:
     return files[near[0]]
 
 
-def find_images(root: Path, path: Path, file_name: str) -> Path:
-    """The folder in which ``file_name`` lies: beside the annotations, or where COCO and common tools put it."""
+def find_images(root: Path, path: Path, file_names: Sequence[str]) -> Path:
+    """The folder in which one of the files lies: beside the annotations, or where COCO and common tools put them."""
     split, above = path.stem.removeprefix(PREFIX), root if root.is_dir() else path.parent
     places = [above / split, above / "images" / split, above / "images", path.parent, above, above.parent / split]
-    for place in places:
-        if (place / file_name).is_file():
-            return place
+    for name in file_names:
+        for place in places:
+            if (place / name).is_file():
+                return place
     looked = ", ".join(dict.fromkeys(str(place) for place in places))
-    raise OtoyolError(f"data: no image {file_name} of {path.name} in {looked}")
+    raise OtoyolError(f"data: no image {file_names[0]} of {path.name} in {looked}")
 
 
 def read_coco(
@@ -84,7 +85,7 @@ def read_coco(
                             f"{', '.join(map(str, labels))}")  # fmt: skip
         else:
             of_image.setdefault(row["image_id"], []).append(row)
-    folder = images or find_images(root, path, next(iter(rows.values()))["file_name"])
+    folder = images or find_images(root, path, [row["file_name"] for row in rows.values()])
     found = []
     for key, row in rows.items():
         place = folder / row["file_name"]

@@ -102,18 +102,25 @@ def pixels(picture: Image, channels: int, name: str) -> Tensor:
 
     Raises SpecError where a coloured image meets neither 1 nor 3 channels.
     """
-    from PIL.Image import fromarray
     from torchvision.transforms.v2 import functional as f
 
-    picture.load()  # here and not within numpy, which may hide what a broken file raises
-    grey = picture.mode in ("1", "L", "LA") or picture.mode.startswith("I;16")
+    picture = eight_bits(picture)
+    grey = picture.mode in ("1", "L", "LA")
     if not grey and channels not in (1, 3):
         raise SpecError("input.channels", channels, f"1 or 3 for coloured images ({name})")
-    if picture.mode.startswith("I;16"):
-        picture = fromarray((np.asarray(picture) >> 8).astype(np.uint8))  # convert() would cut at 255
     mode = "L" if grey or channels == 1 else "RGB"
     x: Tensor = f.pil_to_tensor(picture if picture.mode == mode else picture.convert(mode))  # or it would be copied
     return x
+
+
+def eight_bits(picture: Image) -> Image:
+    """A picture decoded, of 16 bits a pixel the upper eight."""
+    from PIL.Image import fromarray
+
+    picture.load()  # here and not within numpy, which may hide what a broken file raises
+    if picture.mode.startswith("I;16"):
+        return fromarray((np.asarray(picture) >> 8).astype(np.uint8))  # convert() would cut at 255
+    return picture
 
 
 def covered(x: Tensor, image: Input, share: float = 1.0) -> Tensor:

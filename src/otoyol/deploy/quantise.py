@@ -84,8 +84,8 @@ def quantise(
     The engine that it was accepted in is recorded beside the file (:mod:`otoyol.deploy.best`).
     ``calibration``: images whose activations set the ranges; never ``test``'s.
 
-    Raises SpecError for another artifact than a float32 classifier, for other classes than it has, for a drop or a
-    number of images that cannot be.
+    Raises SpecError for another artifact than a float32 classifier, for other classes than it has, for a drop, a
+    number of images or a name that cannot be.
     """
     metadata = artifact.metadata
     if (metadata.task, metadata.precision) != ("classification", "fp32"):
@@ -100,6 +100,8 @@ def quantise(
                 raise SpecError("data.classes", given, f"{known!r} in its place, the artifact's names in their order")
     if not 0 <= max_drop < 1:
         raise SpecError("max_drop", max_drop, "from 0 to 1, a share of the answers")
+    if Path(path).suffix != ".onnx":  # the record beside it is named after the rest
+        raise SpecError("out", str(path), "a file whose name ends in .onnx")
     check_place(path)
     seen = batches(calibration, metadata, 1)
     calibrating = [next_image for next_image, _ in seen]

@@ -23,13 +23,13 @@ def bottleneck_weights(out: int, mid: int) -> int:
 
 
 def shape_of(figures: dict[str, Any]) -> str:
-    """``narrow``: a spatial convolution reads fewer channels than the block puts out; ``wide``: the inside is wider
-    than the output; ``flat``: neither."""
-    channels, out = figures["channels"], figures["channels"][-1]
-    read_by_spatial = [c for c, kernel in zip(channels, figures["kernels"], strict=False) if kernel > 1]
+    """``narrow``: a spatial convolution inside reads fewer channels than the block puts out; ``wide``: the inside is
+    wider than the output; ``flat``: neither. What the block itself reads, a stage's first one, is the stage before."""
+    _, *inner, out = figures["channels"]
+    read_by_spatial = [c for c, kernel in zip(inner, figures["kernels"][1:], strict=True) if kernel > 1]
     if read_by_spatial and min(read_by_spatial) < out:
         return "narrow"
-    return "wide" if max(channels[1:]) > out else "flat"
+    return "wide" if max(inner, default=out) > out else "flat"
 
 
 def facts(spec: Spec) -> dict[str, Any]:
@@ -75,7 +75,8 @@ def answer(spec: Spec) -> Telling:
         "out": first["channels"][-1],
         "mid": max(first["channels"][1:-1], default=first["channels"][-1])
         if shape == "wide"
-        else min(first["channels"] if shape == "narrow" else first["other_channels"]),
+        else min(first["channels" if shape == "narrow" else "other_channels"][1:-1]),
+        "taps": max(first["kernels"]) ** 2,
         "spatial_share": first["spatial_share"],
         "pointwise_share": 1 - first["spatial_share"],
     }

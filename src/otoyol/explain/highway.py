@@ -16,7 +16,8 @@ BEHIND = {
     "mul": "gate", "external": "gate",
 }  # fmt: skip
 AHEAD = {
-    "group": "group", "act": "act", "padding": "padding", "output": "output", "add": "add",
+    "group": "group", "act": "act", "padding": "padding", "output": "output", "add": "add", "pad": "pad",
+    "scale": "scale",
     "mul": "gate", "external": "gate", "conv1d": "gate", "max": "gate", "channel_mean": "gate", "channel_max": "gate",
 }  # fmt: skip
 

@@ -100,9 +100,9 @@ class ResidualBlock(nn.Module):
         return f if self.post is None else self.post(f)
 
     def zero_last_gain(self) -> None:
-        """Start F at 0 where it ends in a norm. An activation after that norm would keep it there for good."""
+        """Start F at 0 where it ends in a norm that learns. An activation after it would keep F there for good."""
         last = list(self.branch)[-1]
-        if isinstance(last, NORMS):
+        if isinstance(last, NORMS) and isinstance(last.weight, nn.Parameter):
             nn.init.zeros_(last.weight)
 
     def open_gate(self) -> None:

@@ -107,9 +107,10 @@ class Trunk(nn.Module):
             raise SpecError("output_fmt", output_fmt, "NCHW")
         names = list(self.tap_channels)
         wanted = tuple(names[i] for i in take_indices(len(names), indices))
-        x, taps = self._run(x, wanted, stop=stop_early or intermediates_only)
+        stop = stop_early or intermediates_only
+        x, taps = self._run(x, wanted, stop)
         if norm and self.final is not None and self._tap_slots[-1] != "final" and names[-1] in taps:
-            taps[names[-1]] = self.final(taps[names[-1]]) if intermediates_only else x
+            taps[names[-1]] = self.final(taps[names[-1]]) if stop else x
         return list(taps.values()) if intermediates_only else (x, list(taps.values()))
 
     def _run(self, x: Tensor, wanted: Sequence[str], stop: bool) -> tuple[Tensor, dict[str, Tensor]]:

@@ -10,13 +10,14 @@ from otoyol.spec.refusal import spec_error
 
 Whole = Annotated[int, Field(ge=1, le=1 << 16)]
 Seconds = Annotated[float, Field(gt=0.0, le=3600.0, allow_inf_nan=False)]
+MAX_PIXELS = 178_956_970  # beyond which Pillow opens no image at all
 
 
 class Limits(BaseModel):
     """Frozen. Raises SpecError naming the field, what was given and what is allowed.
 
-    - ``threads``: within one run of the engine. ``runs``: runs at the same time. ``decoders``: images decoded at the
-      same time.
+    - ``runs``: of the engine at the same time, each in a thread of its own. ``threads``: that one run may use; all but
+      its own serve every run. ``decoders``: images decoded at the same time.
     - ``max_batch``: images run together. ``max_wait_ms``: how long the first of them waits for others that are being
       read or decoded; it does not wait where there are none.
     - ``queue``: requests inside the service at once, from their first byte to their answer; the next is told 503.
@@ -26,10 +27,10 @@ class Limits(BaseModel):
     - ``connections``: at once; the next is told 503.
     - ``drain_s``: after SIGTERM, for what is inside to be answered.
 
-    At most about ``queue × (max_bytes + prepared) + decoders × 11 × max_pixels`` bytes are held besides the engine and
+    At most about ``queue × (max_bytes + prepared) + decoders × 22 × max_pixels`` bytes are held besides the engine and
     the batches that it runs. ``prepared``: the bytes of one image as the engine reads it, channels × height × width,
-    four times as many where it reads floats. A decoded pixel stands in Pillow's memory (4 bytes) and in ours (3), and
-    once more where its mode is converted (4).
+    four times as many where it reads floats. A decoded pixel stands in Pillow's memory (4 bytes), once more where its
+    mode is converted (4), twice on its way into a tensor (6), and of a WebP twice in its decoder (8).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -41,7 +42,7 @@ class Limits(BaseModel):
     max_wait_ms: Annotated[float, Field(ge=0.0, le=60_000.0, allow_inf_nan=False)] = 2.0
     queue: Whole = 64
     max_bytes: Annotated[int, Field(ge=1, le=1 << 31)] = 8 << 20
-    max_pixels: Annotated[int, Field(ge=1, le=1 << 31)] = 32 << 20
+    max_pixels: Annotated[int, Field(ge=1, le=MAX_PIXELS)] = 32 << 20
     timeout_s: Seconds = 10.0
     read_timeout_s: Seconds = 10.0
     idle_s: Annotated[int, Field(ge=1, le=3600)] = 15

@@ -74,8 +74,9 @@ def _bound(host: str, port: int) -> socket.socket:
     try:
         family, kind, proto, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listener = socket.socket(family, kind, proto)
-    except OSError as error:
-        raise SpecError("host", host, f"an address of this machine ({error.strerror})") from None
+    except (OSError, UnicodeError) as error:  # the latter of a name that no domain can have
+        reason = getattr(error, "strerror", None) or error
+        raise SpecError("host", host, f"an address of this machine ({reason})") from None
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)

@@ -104,11 +104,14 @@ class Service:
 
     async def _decoded(self, data: bytes) -> Prepared:
         """Decoded in the pool. What is no longer waited for keeps its place until its thread is free again."""
-        job = self._pool.submit(prepare, data, self.engine.metadata, self.limits.max_pixels)
+        held = [data]
+        job = self._pool.submit(lambda: prepare(held.pop(), self.engine.metadata, self.limits.max_pixels))
         try:
             return cast(Prepared, await self._mailbox().awaited(job))
         except asyncio.CancelledError:
-            if not job.cancel() and not job.done():
+            if job.cancel():
+                held.clear()  # the pool keeps a job that is cancelled until a thread comes to it
+            elif not job.done():
                 self._stray += 1
                 mail = self._mailbox()
                 job.add_done_callback(lambda _: mail.post(self._found))

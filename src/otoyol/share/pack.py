@@ -108,9 +108,10 @@ def _export(network: Network, path: Path) -> None:
         return
     from otoyol.deploy.export import export_onnx
 
+    taps = tuple(network.model.tap_channels) if network.spec.head.pool == "none" else ()  # all it puts out
     export_onnx(
-        network.model, path, classes=about.classes, mean=about.mean, std=about.std, crop_share=about.crop_share,
-        source=about.source,
+        network.model, path, taps=taps, classes=about.classes, mean=about.mean, std=about.std,
+        crop_share=about.crop_share, source=about.source,
     )  # fmt: skip
 
 

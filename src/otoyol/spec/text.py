@@ -129,6 +129,9 @@ def _set_field(fields: dict[str, Any], path: str, text: str, key: str, model: ty
     leaf = leaf or part.PRIMARY
     if leaf not in part.model_fields:
         raise SpecError(key, text, f"fields {', '.join(f'{name}.{field}' for field in part.model_fields)}")
+    if model is Stage and fields.get(name) is None and leaf != part.PRIMARY:
+        # It would start from the part's defaults and not, as one might think, from the network's own part.
+        raise SpecError(key, text, f"{key.removesuffix(leaf)[:-1]}=… before it, for the stage has no {name} yet")
     current = fields.get(name) or part()
     if not isinstance(current, Part | dict):
         try:
@@ -154,7 +157,7 @@ def _value(path: str, text: str) -> Any:
         return text == "true"
     if re.fullmatch(r"-?\d{1,18}", text):
         return int(text)
-    if re.fullmatch(r"-?(\d{1,18}\.?\d{0,18}|\.\d{1,18})(e[+-]?\d{1,3})?", text):
+    if re.fullmatch(r"-?(\d{1,18}\.?\d{0,24}|\.\d{1,24})(e[+-]?\d{1,3})?", text):
         return float(text)
     return text
 

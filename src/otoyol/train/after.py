@@ -11,7 +11,7 @@ import torch
 
 from otoyol.data.images import unreadable_errors
 from otoyol.data.source import SUFFIXES
-from otoyol.errors import OtoyolError
+from otoyol.errors import OtoyolError, SpecError
 from otoyol.spec.files import json_text, write_bytes, write_text
 from otoyol.train.config import Config, Recipe
 from otoyol.train.folder import Trained
@@ -29,6 +29,8 @@ def evaluate(trained: Trained, *, skip: bool = False, workers: int = 0, folder: 
     loaded is named too. Started by torchrun, each rank judges its share: the first has the figures, the others an empty
     mapping. Raises OtoyolError.
     """
+    if workers < 0:
+        raise SpecError("workers", workers, "a whole number from 0")
     config, task = trained.config, trained.task
     with settings(config.run):
         fabric = connect(config.run, _recipe(config))

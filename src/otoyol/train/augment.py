@@ -7,10 +7,10 @@ from (seed, step, rank, pass).
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from otoyol.errors import SpecError
@@ -21,13 +21,21 @@ Change = Callable[[Tensor], Tensor]
 GREY = 127  # what fills an erased rectangle: the middle, near 0 once normalised
 
 
-class Crop(Part):
-    (
-        """``pad``: ``padding`` black pixels on every side, then a crop of the input's size anywhere (He et al. 2015,
+class Ranges(Part):
+    """Where two numbers are a range, the lower one comes first."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        for name, value in self:
+            if isinstance(value, tuple) and value[0] > value[1]:
+                raise SpecError(f"augment.{type(self).__name__.lower()}.{name}", list(value), "the lower number first")
+        return self
+
+
+class Crop(Ranges):
+    """``pad``: ``padding`` black pixels on every side, then a crop of the input's size anywhere (He et al. 2015,
     section 4.2). ``resized``: a part of the image of random area and shape, scaled to the input (Szegedy et al. 2014,
     1409.4842)."""
-        ""
-    )
 
     kind: Literal["pad", "resized"] = "pad"
     padding: Whole = 4
@@ -35,7 +43,7 @@ class Crop(Part):
     ratio: tuple[Positive, Positive] = (3 / 4, 4 / 3)
 
 
-class Affine(Part):
+class Affine(Ranges):
     """Rotation by up to ``degrees``, shift by up to ``translate`` of the size, ``scale`` from a range, ``shear``."""
 
     degrees: Factor = 0.0

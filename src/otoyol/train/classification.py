@@ -107,12 +107,12 @@ class Classification:
             raise SpecError("data.source", ", ".join(judges.classes), f"the classes of the run: {known}")
         return ImageSource(judges, self.config.model_copy(update={"augment": None}))
 
-    def build(self) -> Built:
+    def build(self, start: bool = True) -> Built:
         config = self.config
         if config.spec.head.pool == "none":
             raise SpecError("spec.head.pool", "none", "avg, for a classifier needs a pool")
         model = build(config.spec, num_classes=len(self.classes))
-        if (given := config.weights) is not None:
+        if start and (given := config.weights) is not None:
             weights.load(model, given.file, given.source, of=given.of, prefix=given.prefix, fresh=given.fresh,
                          allow_meaning=given.allow_meaning)  # fmt: skip
         return Built(model, freeze(model, config.freeze))

@@ -115,14 +115,14 @@ class Detection:
             raise SpecError("data.judge", ", ".join(images.classes), f"the classes of train: {', '.join(self.classes)}")
         return BoxSource(images, self.config, learning=False)
 
-    def build(self) -> Built:
+    def build(self, start: bool = True) -> Built:
         config = self.config
-        start = None
-        if (given := config.weights) is not None:
+        first = None
+        if start and (given := config.weights) is not None:
             fresh = {*given.fresh, "head"}
-            start = Start(given.file, given.source, given.of, given.prefix, fresh, given.allow_meaning)
+            first = Start(given.file, given.source, given.of, given.prefix, fresh, given.allow_meaning)
         model = build_detector(
-            config.spec, config.detector, classes=len(self.classes), start=start,
+            config.spec, config.detector, classes=len(self.classes), start=first,
             skip_resize=config.augment.canvas is not None,
         )  # fmt: skip
         return Built(model, freeze(model, config.freeze))
@@ -145,7 +145,9 @@ class Detection:
         scores = metric.scores()
         precision_recall_plot(scores, folder)
         self._draw(metric, folder)
-        images = (self.train.images, self.validation.images)
+        # Of a run that is over, what it learnt from need not be here.
+        sources = (self.train, self.validation) if "train" in vars(self) else (self.validation,)
+        images = [source.images for source in sources]
         return {
             "scores": scores.to_mapping(),
             "annotations_left_out": [line for one in images for line in one.left_out],

@@ -25,7 +25,7 @@ from otoyol.train.ema import Average
 from otoyol.train.folder import CHECKPOINTS
 from otoyol.train.freeze import hold
 from otoyol.train.judge import Interrupted, judge
-from otoyol.train.loader import Batches, Fetched, Reader, SampleError
+from otoyol.train.loader import Batches, Fetched, Reader, SampleError, reader_s_end
 from otoyol.train.log import Log
 from otoyol.train.machine import Fabric, everyone, laid_out, prepared_model, total
 from otoyol.train.optim import make_optimiser, set_lr
@@ -73,10 +73,11 @@ class Trainer:
         self._agreed = (False, False, False)  # what some rank wishes, see _wishes
         self._since = 0.0  # when there last was a checkpoint, on the monotonic clock
 
-    def build(self) -> Built:
-        """The fresh model, its first weights decided by the seed. Raises SpecError for what cannot be trained."""
+    def build(self, start: bool = True) -> Built:
+        """The fresh model, its first weights decided by the seed, or by a file where ``start`` and the configuration
+        say so. Raises SpecError for what cannot be trained."""
         torch.manual_seed(seed_of("model", self.run.seed))
-        built = self.task.build()
+        built = self.task.build(start)
         self.frozen = built.frozen
         self.model = prepared_model(built.model, self.run, self.fabric)
         make_optimiser(self.model, self.recipe.optimiser)  # refused here, before the run has a folder
@@ -110,14 +111,8 @@ class Trainer:
         except RuntimeError as error:
             if self.stop.asked and self.world > 1:  # another rank has left already
                 raise Stopped(self.saved) from None
-            if self.world > 1 and _lost(error):
-                raise TrainingError(
-                    f"training: a process of this run is gone at step {self.state.step + 1}; {self._kept()}"
-                ) from None
-            if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error):
-                raise TrainingError(
-                    f"training: not enough memory at step {self.state.step + 1}; {self._kept()}"
-                ) from None
+            if cause := _cause(error, self.world):
+                raise TrainingError(f"training: {cause} at step {self.state.step + 1}; {self._kept()}") from None
             raise
         finally:
             self.training.close()
@@ -394,6 +389,10 @@ class Trainer:
         self.saved, self.saved_moment = self.state.step, moment
 
 
-def _lost(error: RuntimeError) -> bool:
-    """Whether another rank no longer answers; gloo has no class of its own for that."""
-    return isinstance(error, torch.distributed.DistError) or "gloo" in str(error)
+def _cause(error: RuntimeError, world: int) -> str:
+    """What ended the run, where it is not a fault of the code."""
+    if world > 1 and (isinstance(error, torch.distributed.DistError) or "gloo" in str(error)):  # gloo has no class
+        return "a process of this run is gone"
+    if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error):
+        return "not enough memory"
+    return reader_s_end(error)  # torch tells it wherever this process happens to be

@@ -146,7 +146,8 @@ def load_run(
     tensors, run = _read(path)
     fields = dict(run["config"])
     if data is not None:
-        fields["data"] = {**fields.get("data", {}), "source": data}
+        own = {key: value for key, value in fields.get("data", {}).items() if key != "images"}  # the run's own folder
+        fields["data"] = {**own, "source": data}
     if split is not None:
         if str(fields["data"].get("source", "")).endswith(".json"):
             raise SpecError("split", split, "nothing: the source is one COCO file, which has no splits")

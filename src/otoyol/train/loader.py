@@ -84,10 +84,9 @@ class Batches:
             except StopIteration:
                 return
             except RuntimeError as error:
-                if "DataLoader worker" not in str(error):
+                if not (told := reader_s_end(error)):
                     raise
-                line = str(error).splitlines()[0]
-                raise OtoyolError(f"data: a reading process died, perhaps for lack of memory ({line})") from None
+                raise OtoyolError(f"data: {told}") from None
             if isinstance(fetched, str):
                 raise SampleError(fetched)
             yield fetched
@@ -97,6 +96,12 @@ class Batches:
         if iterator is not None:
             iterator._shutdown_workers()
             self._loader._iterator = None
+
+
+def reader_s_end(error: RuntimeError) -> str:
+    """What to say of a reading process that has died; empty of any other error, such as one that went wrong in it."""
+    line = next(iter(str(error).splitlines()), "")
+    return f"a reading process died, perhaps for lack of memory ({line})" if "DataLoader worker (pid" in line else ""
 
 
 def _as_it_is(fetched: Any) -> Any:

@@ -101,8 +101,8 @@ def find_device(name: str | None) -> torch.device:
     """torch's device of that name, by default a GPU where there is one. Raises SpecError where it is not here."""
     try:
         device = torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
+        torch.empty(1, dtype=torch.float64, device=device)  # sums of losses and figures are kept in it
+    except (RuntimeError, AssertionError, TypeError) as error:
         said = str(error).splitlines()[0]
         raise SpecError("run.device", name, f"a device that torch has here, such as cpu or cuda ({said})") from None
     return device

@@ -104,8 +104,10 @@ def prepare(
 
     known: dict[str, Any] = {**identity, "versions": versions()}
     trainer = Trainer(opened, config, folder, fabric, stop, known, tell, save_best)
-    model, frozen = trainer.build()  # what cannot be built is refused before anything is written
-    _share_one_folder(everyone(fabric, trainer.store.newest()), folder)
+    newest = everyone(fabric, trainer.store.newest())
+    started = resume and min(newest) >= 0  # the file of its first weights may be gone by now
+    model, frozen = trainer.build(not started)  # what cannot be built is refused before anything is written
+    _share_one_folder(newest, folder)
     problem, found = None, None
     if fabric.global_rank == 0:
         try:
@@ -123,6 +125,8 @@ def prepare(
         raise problem
     if told is not None:
         raise OtoyolError(told)
+    if started and content is None:  # every checkpoint is damaged
+        model, frozen = trainer.build()
     if fabric.global_rank == 0:
         tell(Start(
             sum(p.numel() for p in model.parameters()), frozen, frozen_params(model),

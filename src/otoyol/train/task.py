@@ -101,8 +101,9 @@ class Task(Protocol):
     @property
     def validation(self) -> Source: ...
 
-    def build(self) -> Built:
-        """The model, from spec, weights and freezing. What it draws comes from torch's global generator, seeded."""
+    def build(self, start: bool = True) -> Built:
+        """The model, from spec, weights and freezing; without ``start`` the file of weights is not read, for a
+        checkpoint's replace them. What it draws comes from torch's global generator, seeded."""
 
     def collate(self, samples: Sequence[Any]) -> Any:
         """At least one sample as a batch of tensors, in tuples, lists and mappings as the task likes; every

@@ -93,7 +93,7 @@ def check_coco(root: Path, tell: Callable[[int], None]) -> Checked:
                 x, y, width, height = map(float, row["bbox"])
                 boxes[row["image_id"]].append((classes[row["category_id"]], (x, y, x + width, y + height)))
             lacking[split] = [name for name in classes.values() if name not in seen]
-            folder = find_images(root, path, next(iter(images.values()))["file_name"]) if images else path.parent
+            folder = find_images(root, path, [row["file_name"] for row in images.values()]) if images else path.parent
         except OtoyolError as error:
             findings.append(Finding("annotation", str(path), _told(error)))
             continue

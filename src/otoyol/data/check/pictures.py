@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from otoyol.data.check.findings import Finding
-from otoyol.data.images import unreadable_errors
+from otoyol.data.images import eight_bits, unreadable_errors
 
 NEAR = 2  # bits of 64 in which pictures that look the same may differ
 CROWD = 4096  # pictures with an equal quarter of their looks
@@ -37,9 +37,9 @@ def look_at(path: Path, split: str, label: str = "") -> Seen | Finding:
 
     try:
         with Image.open(path) as picture:
-            picture.load()
-            pixels = picture.convert("RGB")
-            digest = hashlib.sha256(f"{picture.size}".encode() + pixels.tobytes()).digest()
+            pixels = eight_bits(picture).convert("RGB")
+            whole = picture if picture.mode.startswith("I;16") else pixels  # equal in all of its bits
+            digest = hashlib.sha256(f"{picture.size}".encode() + whole.tobytes()).digest()
             return Seen(path, split, label, *picture.size, digest, look(pixels.convert("L").resize((9, 8))))
     except unreadable_errors() as error:
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__

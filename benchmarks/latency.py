@@ -30,10 +30,10 @@ import numpy as np
 
 import otoyol
 from otoyol.measure import Predictor, Scorer, Table, build_table, find_engine, pace_now, random_designs
-from otoyol.measure.build import text_of
 from otoyol.measure.designs import macs_of
 from otoyol.measure.turns import Turns, counted
 from otoyol.measure.turns import summary as of_samples
+from otoyol.spec.text import any_text
 
 FAMILIES = ("resnet18", "resnetv2_50", "seresnet50", "resnext50_32x4d", "resnet50@shortcut=D")
 SIZES = ("3x96x96", "3x160x160", "3x224x224")
@@ -86,7 +86,7 @@ def one_batch(given: argparse.Namespace, batch: int, folder: Path) -> tuple[list
     began = time.perf_counter()
     predictor = Predictor(table, engine.rules)
     fitted = time.perf_counter() - began
-    held = held_out(given, {text_of(spec) for spec in pool})
+    held = held_out(given, {any_text(spec) for spec in pool})
     passes = [measured(engine, table, held, given.rounds) for _ in range(2)]
     rows = []
     for i, spec in enumerate(held):
@@ -143,7 +143,7 @@ def held_out(given: argparse.Namespace, known: set[str]) -> list[otoyol.Spec]:
     designs = random_designs(given.designs + SPARE, seed=3, max_macs=given.max_macs)
     families = [otoyol.edit(otoyol.parse(name), {"input": SIZES[i % 2]}) for i, name in enumerate(FAMILIES)]
     families = [spec for spec in families if macs_of(spec) <= given.max_macs]
-    unknown = [spec for spec in designs if text_of(spec) not in known]
+    unknown = [spec for spec in designs if any_text(spec) not in known]
     return list(dict.fromkeys([*unknown[: given.designs], *families]))
 
 

@@ -83,10 +83,11 @@ def test_an_image_is_scaled_to_cover_and_cropped_at_the_centre(tmp_path: Path) -
     torch.testing.assert_close(x, torch.full((1, 8, 8), (1 - 0.485) / 0.229))
 
 
-def test_sixteen_bits_are_not_cut(tmp_path: Path) -> None:
-    for name in ("a/1.png", "a/2.png", "b/1.png", "b/2.png"):
+@pytest.mark.parametrize("suffix", ["png", "pgm", "tiff"])
+def test_sixteen_bits_are_not_cut(suffix: str, tmp_path: Path) -> None:
+    for name in ("a/1", "a/2", "b/1", "b/2"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
-        Image.fromarray(np.full((8, 8), 0x8000, dtype=np.uint16)).save(tmp_path / name)
+        Image.fromarray(np.full((8, 8), 0x8000, dtype=np.uint16)).save(tmp_path / f"{name}.{suffix}")
     x, _ = load(str(tmp_path), Input(channels=1, height=8, width=8), "train")[0]
     torch.testing.assert_close(x, torch.full((1, 8, 8), (128 / 255 - 0.485) / 0.229))
 

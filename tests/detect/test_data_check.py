@@ -115,11 +115,12 @@ def test_a_missing_image_is_one_finding_wherever_it_stands(missing: str, tmp_pat
     assert check_data(str(tmp_path)).counts() == {"missing_image": 1}
 
 
-def test_sixteen_bits_are_not_cut(tmp_path: Path) -> None:
+@pytest.mark.parametrize("suffix", ["png", "pgm", "tiff"])
+def test_sixteen_bits_are_not_cut(suffix: str, tmp_path: Path) -> None:
     """All their values lie above 255, and the first two differ in the lower eight bits alone."""
     for name, value in (("a/1", 0x8000), ("b/1", 0x8001), ("a/2", 0x4000), ("b/2", 0x2000)):
         (tmp_path / name).parent.mkdir(exist_ok=True)
-        Image.fromarray(np.full((8, 8), value, dtype=np.uint16)).save(tmp_path / f"{name}.png")
+        Image.fromarray(np.full((8, 8), value, dtype=np.uint16)).save(tmp_path / f"{name}.{suffix}")
     assert not check_data(str(tmp_path)).findings
 
 

@@ -253,3 +253,17 @@ def test_the_fingerprint_of_here_needs_no_engine():
         assert json.loads(here) == fingerprint(otoyol.measure.find_engine(name))
     with pytest.raises(SpecError, match=r"table\.engine"):
         here_like({"engine": "abacus"})
+
+
+def test_the_engine_of_another_distribution(monkeypatch):
+    """onnxruntime-gpu is imported as onnxruntime, whose metadata there are none of."""
+    from importlib import metadata
+
+    import onnxruntime
+
+    def version(name):
+        raise metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(metadata, "version", version)
+    made = {"engine": "ort", "threads": 1, "batch": 1, "dtype": "float32"}
+    assert here_like(made)["versions"] == {"onnxruntime": onnxruntime.__version__}

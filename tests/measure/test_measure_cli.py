@@ -143,3 +143,10 @@ def test_an_interruption_is_told_of(prepared, tmp_path, capsys, monkeypatch, lan
     assert held(tmp_path / "latency.json") == 12
     assert run(["measure", *prepared]) == 0  # the same command
     assert held(tmp_path / "latency.json") == 24
+
+
+def test_a_space_too_small_to_tell_errors_is_refused_before_it_is_measured(prepared, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("otoyol.measure.build_table", lambda *_, **__: pytest.fail("measured in vain"))
+    (tmp_path / "few.yaml").write_text("base: cifar_resnet20\nchoices: {block: [basic, basic-v2]}\n")
+    assert run(["measure", "--space", str(tmp_path / "few.yaml"), "--table", str(tmp_path / "few.json")]) == 2
+    assert "space: got 2 designs; allowed: at least 8" in capsys.readouterr().err

@@ -304,3 +304,33 @@ def test_nothing_is_left_behind():
     assert seen[0]() is not None  # the norm behind it holds it
     loss.backward()
     assert seen[0]() is None
+
+
+@pytest.mark.parametrize("mode", OTHERS)
+def test_norms_that_were_converted_to_synchronised_ones(mode):
+    """As training converts them, where the spec knows of batch norm; in one process they run on the CPU."""
+    plain, _, x = pair(V2, "standard")
+    plain = nn.SyncBatchNorm.convert_sync_batchnorm(plain)
+    other = copy.deepcopy(plain)
+    onn.memory_mode(other, mode)
+    assert any(isinstance(module, nn.SyncBatchNorm) for module in other.modules())
+    assert same(trained(plain, x), trained(other, x))
+
+
+@pytest.mark.parametrize("mode", OTHERS)
+def test_weights_that_blocks_share(mode):
+    """One gate for all blocks of a width, as in DIANet."""
+
+    class Gate(nn.Module):
+        def __init__(self, channels):
+            super().__init__()
+            self.weight = nn.Parameter(torch.ones(channels, 1, 1))
+
+        def forward(self, x):
+            return x * self.weight.sigmoid()
+
+    made = {}
+    text = "resnet18@widths=8-16-24-32,depths=3-1-1-1,head=5,attention=external"
+    plain, other, x = pair(text, mode, attention=lambda channels: made.setdefault(channels, Gate(channels)))
+    assert len(made) == 4
+    assert same(trained(plain, x, steps=1), trained(other, x, steps=1))

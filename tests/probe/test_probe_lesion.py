@@ -10,7 +10,8 @@ from _tiny import GATED, V1, V2, blocks, network
 
 from otoyol.data import load
 from otoyol.probe import lesion_study
-from otoyol.spec import parse
+from otoyol.probe.run import _some
+from otoyol.spec import Input, parse
 from otoyol.train import accuracy
 
 
@@ -67,3 +68,14 @@ def test_what_is_kept_is_said():
     plain = lesion_study(network(f"{V2},shortcut=none", dtype=torch.float32), [(images, labels)])
     assert plain.lesions[2].accuracy is None  # no shortcut, another shape: nothing can pass
     assert lesion_study(network(V2, dtype=torch.float32), [(images, labels)], remove=False).lesions == ()
+
+
+@pytest.mark.parametrize(("count", "batch"), [(360, 32), (100, 32), (40, 32), (20, 32), (64, 32), (999, 7)])
+def test_test_images_are_taken_once_each(count, batch):
+    images = load("digits", Input(channels=1, height=8, width=8), "test")
+    found = _some(images, count, batch, seed=3)
+    every = torch.cat([x.flatten(1) for x, _ in found])
+    assert len(every) == min(count, 360) and [len(labels) for _, labels in found[:-1]] == [batch] * (len(found) - 1)
+    whole = torch.stack([images[i][0].flatten() for i in range(360)])
+    taken = [int((whole == x).all(1).nonzero()[0, 0]) for x in every]
+    assert len(set(taken)) == len(taken)

@@ -197,3 +197,15 @@ def test_nothing_heavy_is_loaded() -> None:
     code = "import sys, otoyol.report; print(sorted({'torch', 'matplotlib', 'numpy'} & set(sys.modules)))"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("others", [(), ("resnet18",)])
+def test_a_family_of_its_own_is_told_in_a_form_that_is_read_back(others: tuple[str, ...]) -> None:
+    """The page gives the text form, and the command that writes the page again."""
+    own = otoyol.parse("resnet18@attention=se").model_copy(update={"family": "street"})
+    text = report.html([own, *map(otoyol.parse, others)], "en", date=DATE)
+    assert "street (custom@" in text  # its title
+    forms = {form.split("<")[0] for form in re.findall(r"custom@[^)'\s]*", text)}
+    assert len(forms) == 1
+    assert otoyol.parse(forms.pop()) == own.model_copy(update={"family": "custom"})
+    assert re.search(r"otoyol report [&#x\d;']*custom@", text)

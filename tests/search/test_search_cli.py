@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from otoyol.cli.main import run
 from otoyol.cost import count
@@ -321,3 +322,15 @@ def test_a_search_without_scores_and_tables_loads_neither_torch_nor_measure(spac
     )
     command = [sys.executable, "-c", code, *space, *WORDS, "--count", "100"]
     assert subprocess.run(command, capture_output=True, text=True, check=True).stderr.strip() == "[]"
+
+
+def test_a_front_is_scored_on_as_many_images_as_there_are(tmp_path):
+    from otoyol.proxy import batch_for
+
+    for number in range(8):
+        (place := tmp_path / "train" / f"c{number % 2}").mkdir(parents=True, exist_ok=True)
+        (test := tmp_path / "test" / f"c{number % 2}").mkdir(parents=True, exist_ok=True)
+        for folder in (place, test):
+            Image.new("RGB", (8, 8), (30 * number, 0, 9)).save(folder / f"{number}.png")
+    images, labels = batch_for(parse("cifar_resnet20@input=3x8x8,head=2"), str(tmp_path))
+    assert images.shape == (8, 3, 8, 8) and len(labels) == 8

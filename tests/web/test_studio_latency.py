@@ -191,3 +191,17 @@ def test_latency_is_an_axis_while_it_is_predicted(visit: Visit, fitted: str) -> 
     page.wait_for_function("() => document.querySelectorAll('table.front thead th').length === 10")
     axes = page.evaluate(AXES)
     assert sorted(axes) == sorted(set(axes)) and name in axes
+
+
+def test_a_latency_budget_is_held_against_latencies(visit: Visit, fitted: str) -> None:
+    """Also where nobody has asked for latency to be predicted."""
+    page = visit(f"{fitted}/#v=1&spec=cifar_resnet20&count=60&view=explore&budgets=latency_ms<=0.000001")
+    page.wait_for_selector("details.left-out", state="attached")
+    page.locator("details.left-out summary").click()
+    page.wait_for_selector("details.left-out li")
+    assert "60 of 60 miss it" in page.locator("details.left-out li").first.inner_text()
+    page.goto(f"{fitted}/#v=1&spec=cifar_resnet20&count=60&view=explore")
+    page.wait_for_selector("table.front tbody button")
+    page.locator("#explore-budgets").fill("latency_ms<=0.000001")
+    page.locator("#explore-budgets").press("Enter")
+    page.wait_for_selector("details.left-out li:has-text('60 of 60 miss it')", state="attached")

@@ -112,3 +112,20 @@ def test_a_link_holds_the_last_move(visit: Visit, address: str) -> None:
       return document.querySelector(".preview").textContent;
     }""")
     assert "depths=5-4-6-3" in copied
+
+
+@pytest.mark.parametrize(("start", "part", "word", "spec"), [
+    ("resnet50@stage2.attention=se,stage2.attention.reduction=8", "attention", "cbam",
+     "resnet50@stage2.attention=cbam,stage2.attention.reduction=8"),
+    ("resnet50@stage2.attention=se,stage2.attention.reduction=8", "attention", "default", "resnet50"),
+    ("resnet50@stage2.shortcut=D,stage2.shortcut.reads=raw", "shortcut", "C",
+     "resnet50@stage2.shortcut=C,stage2.shortcut.reads=raw"),
+])  # fmt: skip
+def test_a_stages_own_part_takes_another_kind(
+    visit: Visit, address: str, start: str, part: str, word: str, spec: str
+) -> None:
+    page = opened(visit, address, f"spec={start}")
+    page.locator(".own > summary").nth(1).click()
+    page.locator(f"[data-key='stage2.{part}'] select").select_option(word)
+    page.wait_for_selector(f"code.spec:text-is('{spec}')")
+    assert page.locator(".notice:visible").count() == 0

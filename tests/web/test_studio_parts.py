@@ -138,6 +138,10 @@ EDITS = st.dictionaries(
 )  # fmt: skip
 
 
+def test_numbers_that_no_float_holds_have_offers_too() -> None:
+    assert all(otoyol.parse(offer.spec) for offer in nearest("resnet50@groups=" + "9" * 350))
+
+
 @settings(max_examples=40, deadline=None)
 @given(EDITS)
 def test_offers_are_valid_and_one_field_away(edits: dict[str, str]) -> None:

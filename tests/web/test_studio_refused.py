@@ -157,3 +157,27 @@ def test_the_focus_stays_among_the_runs(visit: Visit, address: str) -> None:
         page.locator(".panel-runs .files [data-remove]").first.focus()
         page.keyboard.press("Enter")
         focused(page, left)
+
+
+def test_a_baseline_is_pinned_and_unpinned_while_a_refusal_stands(visit: Visit, address: str) -> None:
+    page = opened(visit, address, "spec=resnet18")
+    wrong_groups(page)
+    page.wait_for_selector("section.stale")
+    pin = page.locator("button[aria-pressed]", has_text="Pin")
+    pin.click()
+    page.wait_for_selector("button[aria-pressed=true]:has-text('Unpin')")
+    page.locator("button[aria-pressed=true]", has_text="Unpin").click()
+    page.wait_for_selector("button[aria-pressed=false]:has-text('Pin as baseline')")
+    assert page.locator("section.stale").count() > 0
+
+
+def test_a_batch_that_cannot_be_is_no_fault_of_the_design(visit: Visit, address: str) -> None:
+    page = opened(visit, address, "spec=resnet18")
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    batch = page.get_by_label("Batch")
+    batch.fill("2000000")
+    batch.press("Enter")
+    page.wait_for_selector("section.stale")
+    page.wait_for_timeout(300)
+    assert not [url for url in asked if url.endswith("/api/nearest")]

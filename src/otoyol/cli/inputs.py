@@ -51,9 +51,9 @@ def _standard_input() -> Spec:
 
 def label(spec: Spec) -> str:
     """The spec's text form; a design whose family is not one of ours is written from ``custom``."""
-    from otoyol.spec import FAMILIES, to_text
+    from otoyol.spec.text import any_text
 
-    return to_text(spec if spec.family in FAMILIES else spec.model_copy(update={"family": "custom"}))
+    return any_text(spec)
 
 
 def title(spec: Spec) -> str:

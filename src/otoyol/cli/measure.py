@@ -66,13 +66,18 @@ def _made(
     extended. Raises SpecError where it was measured for other designs and it is not said for which to go on."""
     from otoyol.errors import SpecError
     from otoyol.measure import build_table, fingerprint, load_table
-    from otoyol.measure.build import measured_for, text_of
+    from otoyol.measure.build import measured_for
+    from otoyol.measure.predict import FEWEST
 
     before = load_table(path, fingerprint(engine)) if path.exists() else None
     if before is not None and before.finished and (space, minutes, seed) == (None, None, None):
         return before
     designs = _pool(space, seed or 0)
-    span = measured_for(before, [text_of(spec) for spec in designs]) if before else None
+    known = {network.spec for network in before.networks} if before else set()
+    if (different := len(known.union(map(label, designs)))) < FEWEST:  # to be told before they are measured
+        allowed = f"at least {FEWEST}, for errors to be told; without a space there are designs of every sort"
+        raise SpecError("space", f"{different} designs", allowed)
+    span = measured_for(before, [label(spec) for spec in designs]) if before else None
     if before and before.networks and not span and (space, seed) == (None, None):
         raise SpecError("space", "nothing", f"the --space that {path} was measured for, or another --table")
     seconds = 60 * minutes if minutes else span.asked if span and span.asked else USUAL_SECONDS

@@ -111,7 +111,7 @@ def _open_images(space: Space, data: str, seed: int) -> None:
     from otoyol.search import structures
 
     for spec in {(one.spec.input, one.spec.head.classes): one.spec for one in structures(space)[0]}.values():
-        batch_for(spec, data, images=1, seed=seed)
+        batch_for(spec, data, seed=seed)
 
 
 def _clear() -> None:

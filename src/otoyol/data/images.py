@@ -113,12 +113,17 @@ def pixels(picture: Image, channels: int, name: str) -> Tensor:
     return x
 
 
+def sixteen_bits(picture: Image) -> bool:
+    """Whether a picture is grey with values up to 65535: PNG, TIFF, or PGM, for which Pillow has a mode of 32 bits."""
+    return picture.mode.startswith("I;16") or (picture.mode == "I" and picture.format == "PPM")
+
+
 def eight_bits(picture: Image) -> Image:
     """A picture decoded, of 16 bits a pixel the upper eight."""
     from PIL.Image import fromarray
 
     picture.load()  # here and not within numpy, which may hide what a broken file raises
-    if picture.mode.startswith("I;16"):
+    if sixteen_bits(picture):
         return fromarray((np.asarray(picture) >> 8).astype(np.uint8))  # convert() would cut at 255
     return picture
 

@@ -29,7 +29,8 @@ class Augment(Part):
     ``hflip``, ``vflip``: mirrored left to right, top to bottom. ``iou_crop``: a random crop that keeps enough of some
     box (SSD, Liu et al. 2016). ``canvas`` (height, width): the image is scaled to fit it, times a factor drawn from
     ``scale``, then cropped or padded at random to it (large-scale jitter, Ghiasi et al. 2021); without a canvas an
-    image keeps its size, and the detector resizes it. ``photometric``: brightness, contrast, saturation and hue.
+    image keeps its size, and the detector resizes it. ``photometric``: brightness, contrast, saturation and
+    hue, and, each with that chance too, the order of the channels.
     """
 
     PRIMARY: ClassVar[str] = "canvas"

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 from otoyol.draw.svg import MONO_WIDTH
-from otoyol.errors import SpecError
 from otoyol.explain.text import catalogue, number, say
 from otoyol.ops import Op
-from otoyol.spec import Spec, to_text
+from otoyol.spec import FAMILIES, Spec
+from otoyol.spec.text import any_text
 
 # The field's own names, the same in every language.
 NORMS = {"batch": "BN", "sync": "SyncBN", "frozen": "FrozenBN", "group": "GN"}
@@ -73,11 +73,7 @@ def listed(ops: Sequence[Op], lang: str) -> str:
 
 def spec_name(spec: Spec) -> str:
     """The text form; for a family of the user's own, its name and the text form of the same design as ``custom``."""
-    try:
-        return to_text(spec)
-    except SpecError:
-        same = to_text(spec.model_copy(update={"family": "custom"}))
-        return f"{spec.family} ({same})"
+    return any_text(spec) if spec.family in FAMILIES else f"{spec.family} ({any_text(spec)})"
 
 
 def text_form_lines(name: str, width: float, most: int = 6) -> list[str]:

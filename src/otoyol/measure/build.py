@@ -20,7 +20,8 @@ from otoyol.measure.fused import FusedOp, fuse
 from otoyol.measure.table import Network, Span, Table, load_table, timing
 from otoyol.measure.turns import Turns, counted, is_calm, paces, summary
 from otoyol.ops import lower
-from otoyol.spec import Spec, parse, to_text
+from otoyol.spec import Spec, parse
+from otoyol.spec.text import any_text
 
 SAVE_SECONDS = 5.0
 TOGETHER = 6  # networks that take turns
@@ -65,7 +66,7 @@ def build_table(
         raise SpecError("seconds", seconds, "a finite number above 0")
     here = fingerprint(engine)
     table = load_table(path, here) if path is not None and Path(path).exists() else Table(here)
-    texts = [text_of(spec) for spec in designs]
+    texts = [any_text(spec) for spec in designs]
     pool, span = pool_digest(texts), measured_for(table, texts) or Span(0.0, 0.0)
     if span.asked >= seconds:
         return table
@@ -126,7 +127,7 @@ class _Builder:
         self.began, self.choosing, self.known = clock(), 0.0, 0
         self.queue: list[Spec] = []
         self.disagreement: float | None = None
-        table.anchor_spec = table.anchor_spec or text_of(min([*designs.values()][:64], key=macs_of))
+        table.anchor_spec = table.anchor_spec or any_text(min([*designs.values()][:64], key=macs_of))
         self.turns = Turns(engine.load(parse(table.anchor_spec)), rounds, self.random, [s for _, s in table.anchor])
         self.fused: dict[Spec, list[FusedOp]] = {}
 
@@ -146,7 +147,7 @@ class _Builder:
             seconds, spreads = tuple(t.seconds for t in summaries), tuple(t.spread for t in summaries)
             calm = is_calm(samples) and is_calm(whole)
             self.table.networks.append(
-                Network(text_of(spec), steps, seconds, spreads, summary(whole, pace), pace, calm)
+                Network(any_text(spec), steps, seconds, spreads, summary(whole, pace), pace, calm)
             )
 
     def _fused(self, spec: Spec) -> list[FusedOp]:
@@ -207,10 +208,3 @@ def pace_now(engine: Engine, table: Table) -> float:
     for number, samples in zip(chosen, turns.run(loaded, lambda running: running.whole()), strict=True):
         ratios.append(median(samples[i].seconds for i in counted(samples)) / table.whole(number))
     return median(ratios)
-
-
-def text_of(spec: Spec) -> str:
-    """The design in text form, from ``custom`` where its family is not one of ours."""
-    from otoyol.spec import FAMILIES
-
-    return to_text(spec if spec.family in FAMILIES else spec.model_copy(update={"family": "custom"}))

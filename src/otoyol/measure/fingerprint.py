@@ -39,10 +39,12 @@ def _versions(package: str) -> dict[str, str]:
     found = find_spec(package)
     if found is None:
         return {}
-    path = Path(str(found.origin)).with_name("version.py")
-    text = path.read_text(encoding="utf-8") if path.is_file() else ""
-    written = re.search(r"^__version__ = ['\"]([^'\"]+)", text, re.MULTILINE)
-    return {package: written[1] if written else metadata.version(package)}
+    start = Path(str(found.origin))
+    for path in (start.with_name("version.py"), start):  # the distribution may have another name: onnxruntime-gpu
+        text = path.read_text(encoding="utf-8") if path.is_file() else ""
+        if written := re.search(r"^__version__ = ['\"]([^'\"]+)", text, re.MULTILINE):
+            return {package: written[1]}
+    return {package: metadata.version(package)}
 
 
 def _here(settings: dict[str, Any], versions: dict[str, str]) -> dict[str, Any]:

@@ -25,7 +25,8 @@ def checkpointed(blocks: Sequence[nn.Module], x: Tensor, preacted: Tensor | None
 
     Refuses second derivatives (OtoyolError).
     """
-    weights = [weight for block in blocks for weight in block.parameters() if weight.requires_grad]
+    # Each once, where blocks share some: each of the arguments gets the whole gradient.
+    weights = dict.fromkeys(weight for block in blocks for weight in block.parameters() if weight.requires_grad)
     return _Segment.apply(blocks, lean, x, preacted, *weights)
 
 

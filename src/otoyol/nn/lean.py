@@ -221,6 +221,8 @@ def unwatch(layers: Iterable[nn.Module]) -> None:
 def _hooks(layer: nn.Module) -> tuple[Callable[..., None] | None, Callable[..., None] | None]:
     if isinstance(layer, nn.BatchNorm2d | nn.GroupNorm):
         return None, _after_norm
+    if isinstance(layer, nn.SyncBatchNorm):  # again, it would ask the other ranks and move its statistics twice
+        return None, None
     return (_before_pool, _after_pool) if isinstance(layer, nn.MaxPool2d) else (_before_act, _after_act)
 
 

@@ -8,8 +8,10 @@ from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.utils.data import DataLoader
 
 from otoyol.data import Images, batches, load
+from otoyol.data.batches import order
 from otoyol.draw.labels import spec_name
 from otoyol.errors import OtoyolError, SpecError, TrainingError
 from otoyol.nn import Backbone, build
@@ -20,6 +22,7 @@ from otoyol.probe.place import copied, same_chance
 from otoyol.probe.result import Problem, Run
 from otoyol.probe.snapshot import snapshot
 from otoyol.spec import Spec, parse
+from otoyol.spec.text import any_text
 from otoyol.train import train_steps
 
 OnError = Literal["stop", "skip"]
@@ -85,7 +88,7 @@ def probe(
         tested = lesion_study(model, _some(given.test, test_images, batch, seed), remove=lesion)
     few = images[:IDENTITY_IMAGES], labels[:IDENTITY_IMAGES]
     return Run(
-        spec=spec_name(spec), seed=seed, data=given.name, batch=batch, steps=len(losses), lr=lr, losses=tuple(losses),
+        spec=any_text(spec), seed=seed, data=given.name, batch=batch, steps=len(losses), lr=lr, losses=tuple(losses),
         snapshots=tuple(found), stretches=() if problem else stretches(model, *few), lesion=tested, problem=problem,
         skipped=tuple(dict.fromkeys((*given.train.skipped, *given.test.skipped))),
     )  # fmt: skip
@@ -137,11 +140,7 @@ def _several(images: Images, batch: int, seed: int) -> Iterator[tuple[Tensor, Te
 def _some(images: Images, count: int, batch: int, seed: int) -> list[tuple[Tensor, Tensor]]:
     """The first ``count`` images of an order that ``seed`` decides, in batches; all of them where there are fewer."""
     count = min(count, len(images))
-    size = min(batch, count)
-    stream = batches(images, size, seed=seed)
-    found = [next(stream) for _ in range(-(-count // size))]
-    over = sum(len(labels) for _, labels in found) - count
-    if over > 0:
-        x, labels = found[-1]
-        found[-1] = (x[: len(x) - over], labels[: len(labels) - over])
-    return found
+    chosen = order(len(images), seed, 0)[:count]
+    sampler = [chosen[first : first + batch] for first in range(0, count, batch)]
+    # Its own generator, or it draws from the global one.
+    return list(DataLoader(images, batch_sampler=sampler, generator=torch.Generator()))

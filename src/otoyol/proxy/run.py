@@ -17,7 +17,8 @@ from otoyol.spec import Spec
 
 
 def batch_for(spec: Spec, source: str = "digits", images: int = 16, seed: int = 0) -> Batch:
-    """The first batch of the source's training images as the design takes them; ``random`` is normal noise."""
+    """The first batch of the source's training images as the design takes them, of all where there are fewer;
+    ``random`` is normal noise."""
     if spec.head.classes < 2:
         raise SpecError("head.classes", spec.head.classes, "two classes or more where a network is scored")
     if source == "random":
@@ -26,7 +27,8 @@ def batch_for(spec: Spec, source: str = "digits", images: int = 16, seed: int = 
         return torch.randn(shape, generator=generator), torch.arange(images) % spec.head.classes
     from otoyol.data import batches, load
 
-    pictures, labels = next(iter(batches(load(source, spec.input, "train"), images, seed=seed)))
+    found = load(source, spec.input, "train")
+    pictures, labels = next(iter(batches(found, min(images, len(found)), seed=seed)))
     return pictures, labels % spec.head.classes
 
 

@@ -22,6 +22,7 @@ from otoyol.report.tables import Counted, Grid, grid
 from otoyol.report.view import LETTERS, comparison_view, design_view
 from otoyol.spec import Spec
 from otoyol.spec.files import write_text
+from otoyol.spec.text import any_text
 
 
 def html(
@@ -55,7 +56,7 @@ def html(
         style=_style(),
         version=__version__,
         date=date or datetime.datetime.now(datetime.UTC).date().isoformat(),
-        command=command or shlex.join(["otoyol", "report", *names, *_options(counted), "--lang", lang]),
+        command=command or shlex.join(["otoyol", "report", *map(any_text, specs), *_options(counted), "--lang", lang]),
         designs=[design_view(spec, i, len(specs), lang, counted) for i, spec in enumerate(specs)],
         lead=lead,
         made=made,

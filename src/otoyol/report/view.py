@@ -20,6 +20,7 @@ from otoyol.ops import lower
 from otoyol.report import tables
 from otoyol.report.tables import Counted, Grid
 from otoyol.spec import Spec, dumps
+from otoyol.spec.text import any_text
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 SHORT = 48  # characters of a design's name in the list of contents
@@ -82,7 +83,7 @@ def design_view(spec: Spec, position: int, designs: int, lang: str, counted: Cou
         letter=letter,
         name=name,
         short=name if len(name) <= SHORT else name[: SHORT - 1] + "…",
-        text=name,
+        text=any_text(spec),
         yaml=dumps(spec),
         counted=say("report.counted", lang, input=spec.input.text.replace("x", "×"), **counted._asdict()),
         facts=_facts(spec, lang, counted),

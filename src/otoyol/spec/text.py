@@ -173,6 +173,11 @@ def to_text(spec: Spec) -> str:
     return f"{base}@{','.join(pairs)}" if pairs else base
 
 
+def any_text(spec: Spec) -> str:
+    """The text form; of a family of one's own, that of the same design as ``custom``."""
+    return to_text(spec if spec.family in FAMILIES else spec.model_copy(update={"family": "custom"}))
+
+
 @cache
 def _base_leaves(name: str) -> dict[str, str]:
     return leaves(family(name))

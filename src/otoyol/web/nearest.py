@@ -26,6 +26,7 @@ BACK = log(3)  # and the family's own value, where nothing nearer will do
 STEPS = (1, 2, 3, 4, 5, 6, 7, 8, 12, 16, 24, 32, 48, 64)
 GRAINS = (2, 3, 4, 5, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)
 LIMITS = (0, 1, 4, 16, 24, 31, 64, 1_024, 4_096, 16_384, 65_536, 1_000_000)
+DIGITS = 18  # of a whole number, as many as the text form reads
 MAX_NAME = 64  # of a family, for names that are compared with it
 RATES = ("0.0", "0.1", "0.2", "0.5", "0.9", "1.0")
 KIN = ("groups", "group_width", "expansion", "widths", "depths", "strides", "dilations", "shortcut", "norm.groups")
@@ -131,7 +132,7 @@ def _values(field: str, word: str) -> Iterator[Candidate]:
         if choice != word:
             yield CHOICE, choice
     entries = re.split(r"([-x])", word)
-    if all(entry.isdecimal() for entry in entries[::2]) and len(word) <= 400:
+    if all(entry.isdecimal() and len(entry) <= DIGITS for entry in entries[::2]) and len(word) <= 400:
         yield from _numbers(entries)
     elif re.fullmatch(r"\d{1,6}(/\d{1,6}|\.\d{1,6})?", word) and field.endswith("expansion"):
         yield from _ratios(Fraction(word))

@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 import torch
 
 from otoyol.errors import SpecError, WeightsError
-from otoyol.spec import Spec, dumps, from_mapping, parse, to_text
+from otoyol.spec import Spec, dumps, from_mapping, parse
 from otoyol.spec.files import loads, write_bytes
-from otoyol.spec.text import MAX_TEXT
+from otoyol.spec.text import MAX_TEXT, any_text
 
 WRAPPERS = ("state_dict", "model", "model_state_dict", "model_ema", "state_dict_ema")
 SPEC_KEY = "otoyol.spec"  # in the metadata of our safetensors files
@@ -137,10 +137,7 @@ def save_safetensors(model: Any, path: str | os.PathLike[str]) -> None:
 
 def text_of(spec: Spec) -> str:
     """The spec's text form, from ``custom`` where its family has no name of its own; JSON where it is too long."""
-    try:
-        text = to_text(spec)
-    except SpecError:
-        text = to_text(spec.model_copy(update={"family": "custom"}))
+    text = any_text(spec)
     return text if len(text) <= MAX_TEXT else dumps(spec, ".json")
 
 

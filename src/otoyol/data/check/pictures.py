@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from otoyol.data.check.findings import Finding
-from otoyol.data.images import eight_bits, unreadable_errors
+from otoyol.data.images import eight_bits, sixteen_bits, unreadable_errors
 
 NEAR = 2  # bits of 64 in which pictures that look the same may differ
 CROWD = 4096  # pictures with an equal quarter of their looks
@@ -38,7 +38,7 @@ def look_at(path: Path, split: str, label: str = "") -> Seen | Finding:
     try:
         with Image.open(path) as picture:
             pixels = eight_bits(picture).convert("RGB")
-            whole = picture if picture.mode.startswith("I;16") else pixels  # equal in all of its bits
+            whole = picture if sixteen_bits(picture) else pixels  # equal in all of its bits
             digest = hashlib.sha256(f"{picture.size}".encode() + whole.tobytes()).digest()
             return Seen(path, split, label, *picture.size, digest, look(pixels.convert("L").resize((9, 8))))
     except unreadable_errors() as error:

@@ -10,8 +10,8 @@ import { mountTop } from "./top.js";
 
 // Of these parts a baseline is worth asking for: they hold figures.
 const COMPARED = ["figures", "stages", "taps", "memory", "latency", "road", "highway", "answers", "op"];
-// Refused for the sake of an equal budget: no other field of the design would mend that.
-const BUDGETS = ["equal", "table"];
+// No other field of the design would mend what is refused of these: an equal budget, or for how many images it counts.
+const BESIDE = ["equal", "table", "batch"];
 const URL_EVERY = 300; // ms; browsers refuse a history that changes too often
 
 const dark = matchMedia("(prefers-color-scheme: dark)");
@@ -269,7 +269,11 @@ async function showInstead(asked, body, base) {
   const here = context;
   const own = body.match ? [asked.spec] : [];
   for (const spec of shown ? [shown.spec] : [...own, familyOf(asked.spec)]) {
-    if (shown && shownFor === keyOf(body, spec)) return;
+    if (shown && shownFor === keyOf(body, spec)) {
+      await base.catch(unlessRefused);
+      if (here === context) paint(); // another baseline, or none
+      return;
+    }
     const answer = await ask("/api/design", { ...body, spec, match: null }).catch(unlessRefused);
     await base.catch(unlessRefused);
     if (here !== context) return;
@@ -330,7 +334,7 @@ function refuse(asked, error, overtaken) {
     return;
   }
   if (refused?.spec !== asked.spec || refused.error.message !== error.message) {
-    refused = { spec: asked.spec, error, offered: BUDGETS.includes(error.field) };
+    refused = { spec: asked.spec, error, offered: BESIDE.includes(error.field) };
     controls.refuse(error, null);
   }
   if (refused.offered || overtaken()) return;

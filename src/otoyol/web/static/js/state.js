@@ -112,12 +112,16 @@ export function join({ family, edits }) {
   return edits.size ? `${family}@${[...edits].map(([key, word]) => `${key}=${word}`).join(",")}` : family;
 }
 
-/** The spec with fields set, in words of the text form. Last said, last applied; a part's name clears its fields. */
+/** The spec with fields set, in words of the text form. Last said, last applied, but a stage's own part stays before its
+ * fields; the name of a stem clears its fields, as does a stage that has no part of its own any longer. */
 export function withEdits(spec, changes) {
   const { family, edits } = split(spec);
   for (const [key, word] of Object.entries(changes)) {
-    edits.delete(key);
-    if (key === "stem") [...edits.keys()].filter((k) => k.startsWith("stem.")).forEach((k) => edits.delete(k));
+    const own = /^stage\d+\.\w+$/.test(key);
+    if (key === "stem" || (own && (word === null || word === "default"))) {
+      [...edits.keys()].filter((k) => k.startsWith(`${key}.`)).forEach((k) => edits.delete(k));
+    }
+    if (!own || word === null) edits.delete(key);
     if (word !== null) edits.set(key, word);
   }
   return join({ family, edits });

@@ -58,7 +58,7 @@ export function mountTop(root, context) {
       matched.hidden = !design.match;
       if (design.match) {
         const { wanted, reached, difference, within, reason } = design.match;
-        const form = now.equal.endsWith("bytes") ? "bytes" : now.equal === "latency" ? ".3g" : "si";
+        const form = now.equal.includes("bytes") ? "bytes" : now.equal === "latency" ? ".3g" : "si";
         const unit = now.equal === "latency" ? " ms" : "";
         const facts = { quantity: now.equal === "latency" ? t("panel.latency") : t(`report.quantity.${now.equal}`), wanted: context.number(wanted, form) + unit, reached: context.number(reached, form) + unit, difference: context.signed(difference, ".2%") };
         say(matched, within ? t("matched", facts) : `${t("unmatched", facts)} ${reason}`);

@@ -3,7 +3,7 @@ import { Refused } from "../ask.js";
 import { h, say } from "../dom.js";
 import { parallel, scatter, usuallyMore } from "./explore_charts.js";
 import { mountForm } from "./explore_form.js";
-import { WITHIN, cloud, front, rangesFrom, rangesText, rounded, standing, typed } from "./explore_model.js";
+import { WITHIN, cloud, front, ofLatency, rangesFrom, rangesText, rounded, standing, typed } from "./explore_model.js";
 import { frontTable, leftOut, picked, rangeFields } from "./explore_tables.js";
 
 // {key, lang, drawn, budgets, limits}: the last sample and its budgets, in words and as they are meant, so that another
@@ -86,7 +86,7 @@ export default {
       const { spec, around, space, text, count, seed, batch, dtype, predict } = context.state();
       const base = anew || !around ? spec : around;
       const own = space === "text" ? { spec: "", text } : { spec: base, text: "" }; // a text says it all
-      const body = { ...own, space, count, seed, batch, dtype, latency: predict === "yes" };
+      const body = { ...own, space, count, seed, batch, dtype, latency: predict === "yes" || ofLatency(budgets()) };
       const words = budgets();
       const late = () => gone() || changed || counted !== countedAs();
       try {
@@ -128,6 +128,10 @@ export default {
         if (gone() || words !== budgets()) return; // others are asked for by now
         [limits, limited] = [answer.budgets, words];
         if (kept?.drawn === drawn) Object.assign(kept, { budgets: words, limits });
+        if (sample && limits.some((limit) => !sample.names.includes(limit.quantity))) {
+          draw(); // a latency that was not predicted
+          return;
+        }
         repaint();
         if (sample) context.announce(said.textContent);
       } catch (error) {

@@ -29,6 +29,9 @@ export function typed(text) {
   return text.replace(/\s*(<=|>=)\s*/g, "$1").split(/[\s;]+|,(?=\s*[a-z_]+[<>]=)/).map((word) => word.replace(/^,|,$/g, "")).filter(Boolean);
 }
 
+/** Whether budgets as they are typed ask for a latency, which is predicted only where it is wanted. */
+export const ofLatency = (text) => text.includes("latency_ms");
+
 /** The budgets that design `i` misses: {text, quantity, limit, value, share}; a share of 0.1 is 10% beyond. */
 export function misses(sample, limits, i) {
   return limits.flatMap((limit) => {

@@ -164,7 +164,8 @@ export function leftOut(context) {
   return {
     element,
     update(sample, limits, { refused, impossible, seen }) {
-      const rows = budgetReport(sample, limits).map(({ text, missed, nearest }) => (missed
+      const known = limits.filter(({ quantity }) => sample.names.includes(quantity));
+      const rows = budgetReport(sample, known).map(({ text, missed, nearest }) => (missed
         ? t("explore.budget_misses", { budget: text, missed, all: sample.size, nearest }) : t("explore.budget_met", { budget: text })));
       const parts = [];
       if (rows.length) parts.push(h("h3", {}, t("explore.by_budget")), list(rows));

@@ -333,4 +333,5 @@ def test_weights_that_blocks_share(mode):
     text = "resnet18@widths=8-16-24-32,depths=3-1-1-1,head=5,attention=external"
     plain, other, x = pair(text, mode, attention=lambda channels: made.setdefault(channels, Gate(channels)))
     assert len(made) == 4
-    assert same(trained(plain, x, steps=1), trained(other, x, steps=1))
+    # Sums over a segment's blocks come first in the gradient of what they share, which rounds otherwise.
+    torch.testing.assert_close(trained(plain, x, steps=1), trained(other, x, steps=1), rtol=1e-4, atol=1e-6)

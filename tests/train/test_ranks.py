@@ -24,7 +24,7 @@ from otoyol.spec import Input
 from otoyol.train import fit
 from otoyol.train.after import evaluate
 from otoyol.train.classification import ClassificationConfig
-from otoyol.train.engine import _lost
+from otoyol.train.engine import _cause
 from otoyol.train.folder import load_run
 from otoyol.train.order import keys, micro_batches
 
@@ -119,8 +119,9 @@ def test_both_processes_judge_by_the_statistics_that_are_saved(config: Path) -> 
 
 
 def test_a_process_that_is_gone_is_told_from_other_errors() -> None:
-    assert _lost(RuntimeError("[…/third_party/gloo/gloo/transport/tcp/pair.cc:547] Connection closed by peer"))
-    assert not _lost(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
+    closed = RuntimeError("[…/third_party/gloo/gloo/transport/tcp/pair.cc:547] Connection closed by peer")
+    assert (_cause(closed, 2), _cause(closed, 1)) == ("a process of this run is gone", "")
+    assert _cause(RuntimeError("mat1 and mat2 shapes cannot be multiplied"), 2) == ""
 
 
 def test_a_killed_process_is_restarted_and_ends_with_the_same_bits(config: Path, two: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import threading
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -199,9 +200,9 @@ def test_a_latency_budget_is_held_against_latencies(visit: Visit, fitted: str) -
     page.wait_for_selector("details.left-out", state="attached")
     page.locator("details.left-out summary").click()
     page.wait_for_selector("details.left-out li")
-    assert "60 of 60 miss it" in page.locator("details.left-out li").first.inner_text()
+    assert re.search(r": (\d+) of \1 miss it", page.locator("details.left-out li").first.inner_text())
     page.goto(f"{fitted}/#v=1&spec=cifar_resnet20&count=60&view=explore")
     page.wait_for_selector("table.front tbody button")
     page.locator("#explore-budgets").fill("latency_ms<=0.000001")
     page.locator("#explore-budgets").press("Enter")
-    page.wait_for_selector("details.left-out li:has-text('60 of 60 miss it')", state="attached")
+    page.wait_for_selector("details.left-out li:has-text('miss it, the nearest by')", state="attached")

@@ -175,7 +175,7 @@ def test_a_batch_that_cannot_be_is_no_fault_of_the_design(visit: Visit, address:
     page = opened(visit, address, "spec=resnet18")
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
-    batch = page.get_by_label("Batch")
+    batch = page.get_by_role("spinbutton", name="Batch")
     batch.fill("2000000")
     batch.press("Enter")
     page.wait_for_selector("section.stale")

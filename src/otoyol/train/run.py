@@ -125,8 +125,6 @@ def prepare(
         raise problem
     if told is not None:
         raise OtoyolError(told)
-    if started and content is None:  # every checkpoint is damaged
-        model, frozen = trainer.build()
     if fabric.global_rank == 0:
         tell(Start(
             sum(p.numel() for p in model.parameters()), frozen, frozen_params(model),

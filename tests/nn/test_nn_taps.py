@@ -154,3 +154,11 @@ def test_seventeen_taps():
     model = onn.build(text + ",input=3x9x9,expansion=1")
     assert list(model.forward_taps(torch.randn(2, 3, 9, 9))) == [f"C{i}" for i in range(1, 18)]
     assert list(model.forward_taps(torch.randn(2, 3, 9, 9), ["C2", "C11"])) == ["C2", "C11"]
+
+
+@pytest.mark.parametrize("early", [False, True])
+def test_the_last_raw_map_goes_through_the_norm_where_it_is_asked_for(early):
+    model = randomise(onn.build("resnetv2_18@taps=raw,input=3x32x32")).eval()
+    x = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    _, (last,) = model.forward_intermediates(x, 1, norm=True, stop_early=early)
+    torch.testing.assert_close(last, model.forward_features(x))

@@ -116,7 +116,7 @@ class Rewritten:
             self.rows[name] = (self.mixed(name, channels, (1,), **step), self.mixed(name, channels, (0, 1), **step))
         return self.rows[name]
 
-    def minimal(self, image: str, weight: str, bias: str) -> Rows:
+    def minimal(self, image: str, weight: str, bias: str = "") -> Rows:
         """The equations above."""
         channels = self.sizes[image][0]
         if image in self.rows:  # d0 … d3: an odd row, the even one below it, its odd one, the even one below
@@ -138,7 +138,8 @@ class Rewritten:
 
     def halved(self, node: onnx.NodeProto) -> None:
         """A stride of 2: a row of the output reads the even and the odd rows around it, each without a stride."""
-        (even, odd), (weight, bias) = self.rows[node.input[0]], node.input[1:]
+        (even, odd), (weight, *more) = self.rows[node.input[0]], node.input[1:]
+        bias = "".join(more)
         kernel, strides = self.weights[weight], {"strides": [1, 2]}
         if kernel.shape[2] == 1:
             self.conv(even, weight, bias, node.output[0], **strides)

@@ -17,8 +17,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from otoyol.deploy.bench import race
-from otoyol.deploy.openvino_engine import OpenVinoSession
-from otoyol.deploy.ort import OrtSession
+from otoyol.deploy.engines import load_graph
 
 C_IN, MID, OUT, SIDE = 64, 64, 256, 56  # ResNet-50's first block
 PAYS = 0.98
@@ -71,11 +70,7 @@ def main() -> None:
     for batch in (1, 8):
         image = np.random.default_rng(1).standard_normal((batch, C_IN, SIDE, SIDE), dtype=np.float32)
         for engine in ("ort", "openvino"):
-            sessions = {
-                name: OrtSession(model, given.threads) if engine == "ort"
-                else OpenVinoSession(model, image.shape, given.threads)
-                for name, model in models.items()
-            }  # fmt: skip
+            sessions = {k: load_graph(engine, model, image.shape, given.threads) for k, model in models.items()}
             plain, merged = (sessions[name].run(image)[0] for name in ("plain", "merged"))
             error = float(np.abs(plain - merged).max() / np.abs(plain).max())
             if error > 1e-5:

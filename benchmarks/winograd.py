@@ -32,9 +32,8 @@ from onnx import helper, numpy_helper
 
 import otoyol
 from otoyol.deploy.bench import race
+from otoyol.deploy.engines import load_graph
 from otoyol.deploy.export import export_onnx
-from otoyol.deploy.openvino_engine import OpenVinoSession
-from otoyol.deploy.ort import OrtSession
 
 NETWORK = "resnetv2_50"
 INPUT = ((-1 / 4, 0, 1, 0), (0, 1 / 2, 1, 0), (0, -1 / 2, 1, 0), (0, -1 / 4, 0, 1))  # m0 … m3 of d0 … d3
@@ -162,11 +161,7 @@ def main() -> None:
     for batch in (1, 8):
         image = np.random.default_rng(1).standard_normal((batch, 3, 224, 224), dtype=np.float32)
         for engine in ("ort", "openvino"):
-            sessions = {
-                name: OrtSession(graph, given.threads) if engine == "ort"
-                else OpenVinoSession(graph, image.shape, given.threads)
-                for name, graph in graphs.items()
-            }  # fmt: skip
+            sessions = {k: load_graph(engine, graph, image.shape, given.threads) for k, graph in graphs.items()}
             whole, rows = (sessions[name].run(image)[0] for name in graphs)
             error = float(np.abs(whole - rows).max() / np.abs(whole).max())
             if error > 1e-4:
@@ -174,14 +169,9 @@ def main() -> None:
             found = race({name: session.run for name, session in sessions.items()}, image, given.seconds / 4)
             ms = {name: round(1e3 * timing.seconds, 3) for name, timing in found.items()}
             cases.append(
-                {
-                    "engine": engine,
-                    "batch": batch,
-                    "ms": ms,
-                    "error": error,
-                    "ratio": round(ms["rows"] / ms["plain"], 4),
-                }
-            )
+                {"engine": engine, "batch": batch, "ms": ms, "error": error,
+                 "ratio": round(ms["rows"] / ms["plain"], 4)}
+            )  # fmt: skip
             print(cases[-1], flush=True)
     pays = any(case["ratio"] < PAYS for case in cases)
     print(
